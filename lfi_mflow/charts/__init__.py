@@ -1,0 +1,19 @@
+"""Injective maps from R^n into R^d, and the bijections they are made of."""
+
+from lfi_mflow.charts.bijection import Bijection, Composition
+from lfi_mflow.charts.chart import Chart
+from lfi_mflow.charts.coupling import CouplingChart, CouplingSettings, SplineCoupling
+from lfi_mflow.charts.linear import Standardisation, TriangularLinear
+from lfi_mflow.charts.spline import RationalQuadraticSpline
+
+__all__ = [
+    "Bijection",
+    "Chart",
+    "Composition",
+    "CouplingChart",
+    "CouplingSettings",
+    "RationalQuadraticSpline",
+    "SplineCoupling",
+    "Standardisation",
+    "TriangularLinear",
+]

@@ -1,0 +1,58 @@
+"""Bijections of R^d, the material of coupling charts and ambient flows."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+
+from torch import Tensor, nn
+
+__all__ = ["Bijection", "Composition"]
+
+
+class Bijection(nn.Module, ABC):
+    """A differentiable bijection from latent space to data space, both R^d."""
+
+    @abstractmethod
+    def forward(self, z: Tensor) -> Tensor:
+        """Map latents to data: (B, d) -> (B, d)."""
+
+    @abstractmethod
+    def inverse(self, x: Tensor) -> Tensor:
+        """Map data to latents: (B, d) -> (B, d)."""
+
+    @abstractmethod
+    def inverse_and_log_det(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Map data to latents with log|det dz/dx|: (B, d) -> (B, d), (B,)."""
+
+
+class Composition(Bijection):
+    """Several bijections in a row, the first one next to the latents."""
+
+    def __init__(self, layers: Iterable[Bijection]) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Map latents to data: (B, d) -> (B, d)."""
+        for layer in self.layers:
+            z = layer(z)
+        return z
+
+    def inverse(self, x: Tensor) -> Tensor:
+        """Map data to latents: (B, d) -> (B, d)."""
+        for layer in self._from_data():
+            x = layer.inverse(x)
+        return x
+
+    def inverse_and_log_det(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Map data to latents with log|det dz/dx|: (B, d) -> (B, d), (B,)."""
+        log_det = x.new_zeros(x.shape[:-1])
+        for layer in self._from_data():
+            x, term = layer.inverse_and_log_det(x)
+            log_det = log_det + term
+        return x, log_det
+
+    def _from_data(self) -> Iterable[Bijection]:
+        """Return the layers in the order in which data meet them."""
+        return reversed(self.layers)  # type: ignore[return-value]

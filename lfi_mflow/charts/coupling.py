@@ -1,0 +1,151 @@
+"""Coupling bijections and the coupling chart of the M-flow.
+
+References:
+    | Flows for simultaneous manifold learning and density estimation
+    | (Brehmer and Cranmer, 2020), https://arxiv.org/abs/2003.13913
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - its usual name
+from torch import Tensor
+
+from lfi_mflow.charts.bijection import Bijection, Composition
+from lfi_mflow.charts.chart import Chart
+from lfi_mflow.charts.linear import TriangularLinear
+from lfi_mflow.charts.networks import ResidualNetwork
+from lfi_mflow.charts.spline import RationalQuadraticSpline
+from lfi_mflow.errors import ConfigError
+
+__all__ = ["CouplingChart", "CouplingSettings", "SplineCoupling"]
+
+
+@dataclass(frozen=True)
+class CouplingSettings:
+    """The architecture of a stack of spline couplings.
+
+    Arguments:
+        layers: Number of coupling layers.
+        bins: Number K of bins of each spline.
+        bound: Half width R of the splines, in standardised units.
+        hidden: Width of the conditioners' layers.
+        blocks: Number of residual blocks in each conditioner.
+    """
+
+    layers: int = 3
+    bins: int = 10
+    bound: float = 6.0
+    hidden: int = 64
+    blocks: int = 2
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        for name in ("layers", "hidden", "blocks"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} >= 1", str(getattr(self, name)), "raise it")
+        if self.bins < 2 or self.bound <= 0:
+            raise ConfigError(
+                "bins >= 2 and bound > 0", f"{self.bins} and {self.bound}", "correct them"
+            )
+
+
+class SplineCoupling(Bijection):
+    r"""One part of a vector moves by a spline and a shift that the other part sets.
+
+    .. math:: x_b = S(z_b; \phi(z_a)) + t(z_a), \qquad x_a = z_a
+
+    The shift lets one layer draw any graph :math:`x_b = t(x_a)`; the spline
+    does what is left. Both directions take one call of the conditioner.
+
+    Arguments:
+        dim: The dimension d.
+        split: Where the vector is cut.
+        moves_head: Whether the part before the cut moves, or the part after it.
+        settings: The architecture.
+    """
+
+    def __init__(
+        self, dim: int, split: int, settings: CouplingSettings, *, moves_head: bool
+    ) -> None:
+        super().__init__()
+        self.split = split
+        self.moves_head = moves_head
+        self.bound = settings.bound
+        moved, fixed = (split, dim - split) if moves_head else (dim - split, split)
+        self.conditioner = ResidualNetwork(
+            fixed, moved * 3 * settings.bins, settings.hidden, settings.blocks
+        )
+        self.moved = moved
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Map latents to data: (B, d) -> (B, d)."""
+        fixed, moved = self._cut(z)
+        spline, shift = self._condition(fixed)
+        return self._join(fixed, spline(moved.T) + shift)
+
+    def inverse(self, x: Tensor) -> Tensor:
+        """Map data to latents: (B, d) -> (B, d)."""
+        fixed, moved = self._cut(x)
+        spline, shift = self._condition(fixed)
+        return self._join(fixed, spline.inverse(moved.T - shift))
+
+    def inverse_and_log_det(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Map data to latents with log|det dz/dx|: (B, d) -> (B, d), (B,)."""
+        fixed, moved = self._cut(x)
+        spline, shift = self._condition(fixed)
+        z = spline.inverse(moved.T - shift)
+        return self._join(fixed, z), -spline.log_derivative(z).sum(dim=0)
+
+    def _cut(self, vector: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the part that stays and the part that moves."""
+        head, tail = vector[..., : self.split], vector[..., self.split :]
+        return (tail, head) if self.moves_head else (head, tail)
+
+    def _join(self, fixed: Tensor, moved: Tensor) -> Tensor:
+        """Undo the cut, for a moved part with shape (features, B)."""
+        parts = (moved.T, fixed) if self.moves_head else (fixed, moved.T)
+        return torch.cat(parts, dim=-1)
+
+    def _condition(self, fixed: Tensor) -> tuple[RationalQuadraticSpline, Tensor]:
+        """Return the splines and shifts, with bins first and the batch last."""
+        parameters = self.conditioner(fixed).unflatten(-1, (self.moved, -1))
+        parameters = parameters.permute(2, 1, 0).contiguous()
+        return RationalQuadraticSpline(parameters[1:], self.bound), parameters[0]
+
+
+class CouplingChart(Chart):
+    r"""The chart of the M-flow: :math:`g(u) = f(u, 0)` with a coupling bijection f.
+
+    The couplings alternate between moving the n coordinates on the manifold and
+    the d - n coordinates off it, beginning next to the latents with the latter:
+    a manifold that is a graph over its first n principal axes takes one layer.
+
+    Arguments:
+        data_dim: Dimension d of the data.
+        latent_dim: Dimension n of the manifold.
+        settings: The architecture.
+
+    Raises:
+        ConfigError: If n is not between 1 and d - 1.
+    """
+
+    def __init__(self, data_dim: int, latent_dim: int, settings: CouplingSettings) -> None:
+        super().__init__(data_dim, latent_dim)
+        layers: list[Bijection] = []
+        for index in range(settings.layers):
+            layers.append(
+                SplineCoupling(data_dim, latent_dim, settings, moves_head=index % 2 == 1)
+            )
+            layers.append(TriangularLinear(data_dim))
+        self.bijection = Composition(layers)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Coordinates on the manifold: (B, d) -> (B, n)."""
+        return self.bijection.inverse(x)[..., : self.latent_dim]
+
+    def decode(self, u: Tensor) -> Tensor:
+        """Points of the manifold: (B, n) -> (B, d)."""
+        return self.bijection(F.pad(u, (0, self.data_dim - self.latent_dim)))

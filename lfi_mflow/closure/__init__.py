@@ -1,0 +1,1 @@
+"""Tests that show whether a surrogate can be trusted."""

@@ -1,0 +1,1 @@
+"""Densities built from a chart and a latent flow."""

@@ -1,0 +1,1 @@
+"""Posteriors from a likelihood surrogate."""

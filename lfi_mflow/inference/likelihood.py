@@ -1,0 +1,302 @@
+"""The likelihood of a set of events as a function of theta.
+
+For N events that share theta, log L(theta) = sum_i log p(x_i | theta). A flow
+whose chart does not see theta splits each term into a constant of the event and
+log p_h(u_i | theta): the events are encoded once, and every evaluation touches
+the n-dimensional latent density only.
+
+The terms are computed in the precision of the flow and added up in float64: a
+float32 sum is wrong by 0.06 at 1e5 events and by 0.5 at 1e6, which is no longer
+small beside the differences that a posterior is made of.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lfi_mflow.errors import DataError, InputError
+from lfi_mflow.flows.flow import EncodedEvents, Flow
+from lfi_mflow.simulation.contract import HasLikelihood
+from lfi_mflow.simulation.priors import Normal, Prior
+
+__all__ = [
+    "EventSetLikelihood",
+    "LogPosterior",
+    "SimulatorLikelihood",
+    "log_posterior",
+    "log_prior",
+]
+
+LogPosterior = Callable[[Tensor], Tensor]
+"""A log-density of parameters, not necessarily normalised: (..., p) -> (...).
+
+Of D data sets at once: (D, ..., p) -> (D, ...). Samplers, grids, limits and
+closure tests know nothing else.
+"""
+
+DEFAULT_MAX_ELEMENTS = 2**16
+"""Pairs of event and theta per call: large enough to hide the call overhead of a
+flow, small enough to keep its activations near 100 MB."""
+
+
+class EventSetLikelihood:
+    """Log-likelihood of one set of events, or of D sets at once, under a flow.
+
+    Arguments:
+        flow: The flow, in evaluation mode.
+        x: Events, with shape (N, d), or (D, N, d) for D sets of N events, in the
+            precision and on the device of the flow.
+        max_elements: Pairs of event and theta that go through the flow at a time.
+
+    Attributes:
+        encoded: Latents, distances and constants, with leading shape (N,) or (D, N).
+
+    Raises:
+        InputError: If ``x`` has another shape.
+        DataError: If an event cannot be encoded (NaN or infinite).
+
+    Example:
+        >>> likelihood = EventSetLikelihood(flow, x)  # doctest: +SKIP
+        >>> likelihood(torch.zeros(100, 1)).shape  # doctest: +SKIP
+        torch.Size([100])
+    """
+
+    def __init__(
+        self, flow: Flow, x: Tensor, *, max_elements: int = DEFAULT_MAX_ELEMENTS
+    ) -> None:
+        _check_events(tuple(x.shape), flow.data_dim)
+        self._flow = flow
+        self._layout = _Layout.of(tuple(x.shape), flow.theta_dim, max_elements)
+        self.encoded = _encode(flow, x, max_elements)
+        self._u = self.encoded.u.reshape(*self._layout.events, -1)
+        self._constant = _sum_events(self.encoded.log_constant.reshape(self._layout.events))
+
+    def __call__(self, theta: Tensor) -> Tensor:
+        """Return the log-likelihood in float64; differentiable in theta.
+
+        Arguments:
+            theta: Parameters, with shape (..., p), or (D, ..., p) for D sets.
+
+        Raises:
+            InputError: If theta has another shape.
+        """
+        flat = self._layout.flatten(theta).to(self._u)
+        differentiate = torch.is_grad_enabled() and theta.requires_grad
+        with torch.set_grad_enabled(differentiate):
+            total = self._layout.add_up(self._terms, flat) + self._constant[:, None]
+        return total.reshape(theta.shape[:-1]).to(theta.device)
+
+    def _terms(self, block: _Block, theta: Tensor) -> Tensor:
+        """Sum of the terms of a block: theta (D', T', p) -> (D', T')."""
+        u = self._u[block.sets, block.events].unsqueeze(1)
+        return _sum_events(self._flow.log_prob_latent(u, theta.unsqueeze(2)))
+
+
+class SimulatorLikelihood:
+    """Log-likelihood of one set of events, or of D sets, under a simulator's exact density.
+
+    It is used wherever an :class:`EventSetLikelihood` is: with a grid it gives
+    the exact posterior that closure tests compare with.
+
+    Arguments:
+        simulator: A simulator that knows its likelihood.
+        x: Events, with shape (N, d), or (D, N, d) for D sets of N events.
+        max_elements: Pairs of event and theta per call of the simulator.
+
+    Raises:
+        InputError: If the simulator has no ``log_prob`` or ``x`` has another shape.
+    """
+
+    def __init__(
+        self, simulator: HasLikelihood, x: np.ndarray | Tensor, *, max_elements: int = 2**18
+    ) -> None:
+        if not isinstance(simulator, HasLikelihood):
+            raise InputError(
+                "a simulator that knows its likelihood",
+                f"{getattr(simulator, 'name', simulator)!r} without log_prob(x, theta)",
+                "choose a test that needs no exact likelihood",
+            )
+        events = np.asarray(x, dtype=np.float64)
+        observables = getattr(simulator, "observables", None)
+        _check_events(events.shape, None if observables is None else len(observables))
+        parameters = getattr(simulator, "parameters", None)
+        p = None if parameters is None else len(parameters)
+        self._simulator = simulator
+        self._layout = _Layout.of(events.shape, p, max_elements)
+        self._x = events.reshape(*self._layout.events, -1)
+
+    def __call__(self, theta: Tensor) -> Tensor:
+        """Return the log-likelihood in float64: (..., p) -> (...), or (D, ..., p) -> (D, ...)."""
+        flat = self._layout.flatten(theta.detach()).to("cpu", torch.float64)
+        total = self._layout.add_up(self._terms, flat)
+        return total.reshape(theta.shape[:-1]).to(theta.device)
+
+    def _terms(self, block: _Block, theta: Tensor) -> Tensor:
+        """Sum of the terms of a block: theta (D', T', p) -> (D', T')."""
+        x = self._x[block.sets, None, block.events]
+        points = theta.numpy()[:, :, None, :]
+        shape = (*theta.shape[:2], x.shape[2])
+        terms = self._simulator.log_prob(
+            np.broadcast_to(x, (*shape, x.shape[-1])).reshape(-1, x.shape[-1]),
+            np.broadcast_to(points, (*shape, points.shape[-1])).reshape(-1, points.shape[-1]),
+        )
+        return torch.from_numpy(np.asarray(terms, dtype=np.float64).reshape(shape).sum(axis=-1))
+
+
+def log_prior(prior: Prior) -> LogPosterior:
+    """Return the log-density of a prior as a function of tensors, differentiable in theta.
+
+    Arguments:
+        prior: The prior over p parameters.
+
+    Returns:
+        A function (..., p) -> (...) in float64, -inf outside the support.
+    """
+    normal = torch.tensor([isinstance(marginal, Normal) for marginal in prior.marginals])
+    low, high = torch.as_tensor(prior.low), torch.as_tensor(prior.high)
+    # The columns of the other kind hold harmless numbers: torch.where sees all branches.
+    mean = torch.tensor([getattr(marginal, "mean", 0.0) for marginal in prior.marginals]).double()
+    sd = torch.tensor([getattr(marginal, "sd", 1.0) for marginal in prior.marginals]).double()
+    width = torch.where(normal, 1.0, high - low)
+
+    def log_density(theta: Tensor) -> Tensor:
+        values = theta.to("cpu", torch.float64)
+        if values.shape[-1] != prior.dim:
+            raise InputError(
+                f"theta of shape (..., {prior.dim})",
+                f"shape {tuple(theta.shape)}",
+                "give one column per parameter",
+            )
+        inside = (values >= low) & (values <= high)
+        uniform = torch.where(inside, -width.log(), -math.inf)
+        gaussian = -0.5 * ((values - mean) / sd) ** 2 - sd.log() - 0.5 * math.log(2 * math.pi)
+        return torch.where(normal, gaussian, uniform).sum(-1).to(theta.device)
+
+    return log_density
+
+
+def log_posterior(likelihood: LogPosterior, prior: Prior) -> LogPosterior:
+    """Return log L(theta) + log p(theta), whose integral is the evidence.
+
+    Outside the support of the prior it is -inf, whatever the likelihood says there.
+    """
+    prior_density = log_prior(prior)
+
+    def log_density(theta: Tensor) -> Tensor:
+        density = prior_density(theta)
+        total = likelihood(theta) + density
+        return torch.where(torch.isneginf(density), density, total)
+
+    return log_density
+
+
+@dataclass(frozen=True)
+class _Block:
+    """A piece of the (sets, events) array that fits into one call."""
+
+    sets: slice
+    thetas: slice
+    events: slice
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How D sets of N events meet T parameter points, in blocks of limited size."""
+
+    batched: bool
+    events: tuple[int, int]
+    theta_dim: int | None
+    max_elements: int
+
+    @classmethod
+    def of(cls, shape: tuple[int, ...], theta_dim: int | None, max_elements: int) -> _Layout:
+        """Read the layout off the shape of the events."""
+        batched = len(shape) == 3
+        sets = shape[0] if batched else 1
+        return cls(batched, (sets, shape[-2]), theta_dim, max_elements)
+
+    def flatten(self, theta: Tensor) -> Tensor:
+        """Bring theta into the shape (D, T, p)."""
+        sets = self.events[0]
+        leading = f"({sets}, ..., p)" if self.batched else "(..., p)"
+        right_p = self.theta_dim is None or theta.shape[-1:] == (self.theta_dim,)
+        if not right_p or theta.ndim == 0 or (self.batched and theta.shape[:1] != (sets,)):
+            raise InputError(
+                f"theta of shape {leading} with p = {self.theta_dim}",
+                f"shape {tuple(theta.shape)}",
+                "give one column per parameter" + " and one row per data set" * self.batched,
+            )
+        # The number of points is written out because -1 is ambiguous for empty tensors.
+        points = math.prod(theta.shape[self.batched : -1])
+        return theta.reshape(sets, points, theta.shape[-1])
+
+    def add_up(self, terms: Callable[[_Block, Tensor], Tensor], theta: Tensor) -> Tensor:
+        """Add the blocks over the events: theta (D, T, p) -> (D, T), float64 on the CPU."""
+        total = torch.zeros(theta.shape[:2], dtype=torch.float64)
+        for block in self._blocks(theta.shape[1]):
+            total[block.sets, block.thetas] += terms(block, theta[block.sets, block.thetas])
+        return total
+
+    def _blocks(self, points: int) -> Iterator[_Block]:
+        """Cut sets x points x events into blocks; events are cut last."""
+        sets, events = self.events
+        events_step = min(events, self.max_elements)
+        points_step = max(1, min(points, self.max_elements // events_step))
+        sets_step = max(1, self.max_elements // (events_step * points_step))
+        cuts = product(
+            _slices(sets, sets_step), _slices(points, points_step), _slices(events, events_step)
+        )
+        return (_Block(*cut) for cut in cuts)
+
+
+def _slices(length: int, step: int) -> Iterator[slice]:
+    """Cut a range into slices."""
+    return (slice(start, min(start + step, length)) for start in range(0, length, step))
+
+
+def _sum_events(terms: Tensor) -> Tensor:
+    """Add up the last dimension with a float64 accumulator; the sum is on the CPU."""
+    if terms.device.type == "mps":  # it has no float64
+        return terms.cpu().sum(-1, dtype=torch.float64)
+    return terms.sum(-1, dtype=torch.float64).cpu()
+
+
+def _encode(flow: Flow, x: Tensor, rows: int) -> EncodedEvents:
+    """Encode events block by block, and refuse those that cannot be encoded."""
+    flat = x.reshape(-1, x.shape[-1])
+    with torch.no_grad():
+        parts = [flow.encode_events(flat[chosen]) for chosen in _slices(len(flat), rows)]
+    u = torch.cat([part.u for part in parts])
+    constant = torch.cat([part.log_constant for part in parts])
+    distance = torch.cat([part.distance for part in parts])
+    bad = torch.nonzero(~(torch.isfinite(u).all(-1) & torch.isfinite(constant)))
+    if len(bad):
+        raise DataError(
+            "events that the model can encode",
+            f"{len(bad)} of {len(flat)} with a latent or volume term that is not finite, "
+            f"the first in row {int(bad[0, 0])}",
+            "check these rows for NaN, infinite or absurdly large values",
+        )
+    leading = x.shape[:-1]
+    return EncodedEvents(
+        u.reshape(*leading, -1), distance.reshape(leading), constant.reshape(leading)
+    )
+
+
+def _check_events(shape: tuple[int, ...], data_dim: int | None) -> None:
+    """Fail unless the shape is (N, d) or (D, N, d) with at least one event."""
+    right_d = data_dim is None or shape[-1:] == (data_dim,)
+    if len(shape) not in (2, 3) or 0 in shape or not right_d:
+        wanted = "d" if data_dim is None else str(data_dim)
+        raise InputError(
+            f"events of shape (N, {wanted}) or (D, N, {wanted}) with N >= 1",
+            f"shape {shape}",
+            "give one row per event and one column per observable",
+        )

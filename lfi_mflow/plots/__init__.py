@@ -1,0 +1,26 @@
+"""Figures: records in, ``matplotlib.figure.Figure`` out; no global state."""
+
+from lfi_mflow.plots.posterior import (
+    PosteriorCurve,
+    corner_figure,
+    posterior_figure,
+    trace_figure,
+)
+from lfi_mflow.plots.sbc import sbc_figure
+from lfi_mflow.plots.style import name_label, png, svg
+from lfi_mflow.plots.surface import PointCloud, surface_figure
+from lfi_mflow.plots.training import training_figure
+
+__all__ = [
+    "PointCloud",
+    "PosteriorCurve",
+    "corner_figure",
+    "name_label",
+    "png",
+    "posterior_figure",
+    "sbc_figure",
+    "surface_figure",
+    "svg",
+    "trace_figure",
+    "training_figure",
+]

@@ -1,0 +1,285 @@
+r"""The conformance test of simulators, for users to run on their own.
+
+::
+
+    from lfi_mflow.simulation import check_simulator, get_simulator
+
+    print(*check_simulator(get_simulator("my_simulator.py:Detector")), sep="\n")
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lfi_mflow.errors import InputError
+from lfi_mflow.simulation.contract import (
+    Array,
+    HasLikelihood,
+    HasManifold,
+    Observable,
+    Parameter,
+    Simulator,
+)
+from lfi_mflow.simulation.events import Events
+from lfi_mflow.simulation.priors import Prior, check_support, default_prior
+
+__all__ = ["check_simulator"]
+
+# Largest distance of own events to the own manifold, relative to their spread.
+_TOLERANCE = {np.dtype(np.float32): 1e-4, np.dtype(np.float64): 1e-8}
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """A simulator, the parameters it is tried at, and what it made of them."""
+
+    simulator: Simulator
+    theta: Array
+    seed: int
+    events: Events
+
+
+def check_simulator(
+    simulator: Simulator, n: int = 64, seed: int = 0, prior: Prior | None = None
+) -> list[str]:
+    """Check that a simulator keeps the contract, with its capabilities.
+
+    Arguments:
+        simulator: The simulator.
+        n: Number of events of each trial, at least 2.
+        seed: Seed of the trials.
+        prior: Where theta is drawn from; the bounds of the parameters by default.
+
+    Returns:
+        One line for each rule that was checked.
+
+    Raises:
+        InputError: At the first rule that is violated: what was expected, what
+            was found, and what to do.
+    """
+    if n < 2:
+        raise InputError("at least 2 events", str(n), "give a larger n")
+    if not isinstance(simulator, Simulator):
+        raise InputError("a simulator", repr(simulator), "see lfi_mflow.simulation.Simulator")
+    lines = [_check_description(simulator)]
+    prior = prior or default_prior(simulator.parameters)
+    check_support(prior, simulator.parameters)
+    theta = prior.sample(n, np.random.default_rng(seed))
+    trial = _Trial(simulator, theta, seed, _simulate(simulator, theta, seed))
+    lines += [
+        _check_shapes(trial),
+        _check_values(trial),
+        _check_one_event(trial),
+        _check_determinism(trial),
+        _check_rows(trial),
+    ]
+    if isinstance(simulator, HasLikelihood):
+        lines.append(_check_likelihood(simulator, trial.events))
+    if isinstance(simulator, HasManifold):
+        lines += [_check_distance(simulator, trial), _check_perturb(simulator, trial)]
+    return lines
+
+
+def _simulate(simulator: Simulator, theta: Array, seed: int) -> Events:
+    """Simulate on a copy of theta; the global generators must stay as they are."""
+    given = theta.copy()
+    before = _global_state()
+    events = simulator.simulate(given, np.random.default_rng(seed))
+    _require(
+        before == _global_state(),
+        "all randomness from the rng that simulate is given",
+        "use of a global generator",
+        "replace np.random.* and random.* by methods of rng",
+    )
+    _require(
+        bool(np.array_equal(given, theta)),
+        "theta left as it was",
+        "a simulate that changes it in place",
+        "work on a copy of theta",
+    )
+    _require(
+        isinstance(events, Events),
+        "Events from simulate",
+        repr(type(events)),
+        "return lfi_mflow.simulation.Events(theta=theta, x=x)",
+    )
+    return events
+
+
+def _global_state() -> tuple[object, str]:
+    """Return the state of the generators that a simulator must not use."""
+    kind, key, position, has_gauss, gauss = np.random.get_state(legacy=True)
+    return random.getstate(), f"{kind} {key.tolist()} {position} {has_gauss} {gauss}"
+
+
+def _check_description(simulator: Simulator) -> str:
+    """Check name, parameters, observables and dimension."""
+    _require(
+        isinstance(simulator.name, str) and simulator.name != "",
+        "a name",
+        repr(simulator.name),
+        "give the simulator one",
+    )
+    _check_names("parameters", simulator.parameters, Parameter)
+    _check_names("observables", simulator.observables, Observable)
+    d = len(simulator.observables)
+    _require(d > 0, "at least one observable", "none", "name the columns of x")
+    for parameter in simulator.parameters:
+        _require(
+            parameter.low < parameter.high,
+            f"{parameter.name} with low < high",
+            f"{parameter.low:g} and {parameter.high:g}",
+            "correct its bounds",
+        )
+    n = simulator.manifold_dim
+    _require(
+        n is None or 1 <= n <= d,
+        f"a manifold_dim from 1 to {d}, or None",
+        str(n),
+        "correct it",
+    )
+    return f"description: {len(simulator.parameters)} parameters, {d} observables, manifold {n}"
+
+
+def _check_names(what: str, items: Sequence[Parameter] | Sequence[Observable], kind: type) -> None:
+    """Check that items are of their kind and have different names."""
+    _require(
+        isinstance(items, tuple) and all(isinstance(item, kind) for item in items),
+        f"{what} as a tuple of {kind.__name__}",
+        repr(items),
+        f"build them with lfi_mflow.simulation.{kind.__name__}",
+    )
+    names = [item.name for item in items]
+    _require(len(set(names)) == len(names), f"{what} of different names", f"{names}", "rename one")
+
+
+def _check_shapes(trial: _Trial) -> str:
+    """Check that there is one event per parameter point, and which point it is."""
+    shape = (len(trial.theta), len(trial.simulator.observables))
+    x = trial.events.x
+    _require(x.shape == shape, f"x of shape {shape}", f"{x.shape}", "one row per row of theta")
+    _require(
+        bool(np.array_equal(trial.events.theta, trial.theta)),
+        "the theta that was given in the events",
+        f"another of shape {trial.events.theta.shape}",
+        "return Events(theta=theta, ...)",
+    )
+    return f"shapes: one event with {shape[1]} features per row of theta"
+
+
+def _check_values(trial: _Trial) -> str:
+    """Check the type of the features and that they are finite."""
+    x = trial.events.x
+    _require(
+        x.dtype in _TOLERANCE, "x of type float32 or float64", str(x.dtype), "convert with astype"
+    )
+    for column, observable in enumerate(trial.simulator.observables):
+        count = int(np.sum(~np.isfinite(x[:, column])))
+        _require(
+            count == 0,
+            f"finite values of {observable.name}",
+            f"{count} of {len(x)} NaN or infinite",
+            "mend the simulator or drop such events in it",
+        )
+    return f"values: finite {x.dtype}"
+
+
+def _check_one_event(trial: _Trial) -> str:
+    """Check that a single event can be asked for."""
+    x = _simulate(trial.simulator, trial.theta[:1], trial.seed).x
+    shape = (1, trial.events.x.shape[1])
+    _require(
+        x.shape == shape, f"x of shape {shape} for one row", f"{x.shape}", "keep the first axis"
+    )
+    return "one event: works"
+
+
+def _check_determinism(trial: _Trial) -> str:
+    """Check that the generator, and nothing else, decides about the events."""
+    again = _simulate(trial.simulator, trial.theta, trial.seed)
+    for name, array in trial.events.columns().items():
+        _require(
+            bool(np.array_equal(array, again.columns()[name])),
+            f"the same {name} from the same generator state",
+            "different ones",
+            "draw everything from rng and keep no state between calls",
+        )
+    other = _simulate(trial.simulator, trial.theta, trial.seed + 1)
+    _require(
+        not np.array_equal(trial.events.x, other.x),
+        "other events from another generator state",
+        "the same",
+        "draw from rng instead of a generator with a seed of its own",
+    )
+    return "determinism: events depend on theta and the generator only"
+
+
+def _check_rows(trial: _Trial) -> str:
+    """Check that the later rows of theta matter, not only the first."""
+    if trial.theta.shape[1] == 0:
+        return "rows of theta: no parameters"
+    theta = trial.theta.copy()
+    theta[1:] = np.roll(theta[1:], 1, axis=0) if len(theta) > 2 else theta[:1]
+    x = _simulate(trial.simulator, theta, trial.seed).x
+    _require(
+        not np.array_equal(x[1:], trial.events.x[1:]),
+        "each event simulated at its own row of theta",
+        "events that do not change with theta[1:]",
+        "use theta[:, j], not theta[0, j]",
+    )
+    return "rows of theta: every event at its own"
+
+
+def _check_likelihood(simulator: HasLikelihood, events: Events) -> str:
+    """Check that own events have a finite likelihood."""
+    log_prob = simulator.log_prob(events.x.astype(float), events.theta.astype(float))
+    _check_vector("log_prob", log_prob, len(events))
+    return "log_prob: finite on own events"
+
+
+def _check_distance(simulator: HasManifold, trial: _Trial) -> str:
+    """Check that own events lie on the manifold."""
+    x = trial.events.x
+    distance = simulator.distance(x.astype(float))
+    _check_vector("distance", distance, len(x))
+    allowed = _TOLERANCE[x.dtype] * max(float(np.abs(x).max()), 1e-300)
+    _require(
+        bool(np.all(distance >= 0.0) and np.all(distance <= allowed)),
+        f"own events within {allowed:.1g} of the manifold",
+        f"distances from {distance.min():.3g} to {distance.max():.3g}",
+        "see that simulate and distance mean the same manifold",
+    )
+    return f"distance: own events within {distance.max():.1g}"
+
+
+def _check_perturb(simulator: HasManifold, trial: _Trial) -> str:
+    """Check that perturbed events are off the manifold."""
+    x = trial.events.x.astype(float)
+    moved = simulator.perturb(x.copy(), np.random.default_rng(trial.seed))
+    _require(moved.shape == x.shape, f"shape {x.shape} from perturb", f"{moved.shape}", "keep it")
+    median, own = float(np.median(simulator.distance(moved))), simulator.distance(x).max()
+    _require(
+        median > own,
+        f"perturbed events farther from the manifold than own ones ({own:.3g})",
+        f"a median distance of {median:.3g}",
+        "let perturb move events off the manifold",
+    )
+    return f"perturb: median distance {median:.2g}"
+
+
+def _check_vector(name: str, values: Array, n: int) -> None:
+    """Check that there is one finite number per event."""
+    values = np.asarray(values)
+    _require(values.shape == (n,), f"{name} of shape {(n,)}", f"{values.shape}", "one per event")
+    count = int(np.sum(~np.isfinite(values)))
+    _require(count == 0, f"a finite {name} of own events", f"{count} of {n} not", "correct it")
+
+
+def _require(kept: bool, expected: str, found: str, remedy: str) -> None:
+    """Raise InputError unless a rule is kept."""
+    if not kept:
+        raise InputError(expected, found, remedy)

@@ -1,0 +1,250 @@
+"""Running a simulator in chunks.
+
+Every chunk has a random generator of its own, the child of the job's seed with
+the number of the chunk. A chunk is therefore the same whoever computes it, and
+when: the result depends neither on the number of workers nor on interruptions.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import multiprocessing
+import os
+import signal
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from lfi_mflow.config import from_table
+from lfi_mflow.errors import InputError, LfiMflowError
+from lfi_mflow.simulation.contract import Array, Parameter, Simulator
+from lfi_mflow.simulation.events import Events
+from lfi_mflow.simulation.priors import Prior, check_support
+from lfi_mflow.simulation.registry import get_simulator
+
+__all__ = ["SimulationJob", "simulate_chunk", "simulate_chunks"]
+
+# Chunks that are computed ahead of the one that is waited for, per worker.
+_AHEAD = 2
+
+
+@dataclass(frozen=True)
+class SimulationJob:
+    """Which events to simulate: all that their values depend on.
+
+    Arguments:
+        simulator: A registered name, or ``path/to/file.py:Class``.
+        settings: Keywords of the simulator's constructor, plain values.
+        n_events: Number of events, at least 1.
+        seed: Seed of all randomness, not negative.
+        prior: Where theta is drawn from, one draw per event.
+        theta: The theta of all events, instead of a prior.
+        chunk_size: Events per chunk; part of what a seed means.
+
+    Raises:
+        InputError: If a number is out of range, theta or the prior reaches
+            beyond the bounds of the parameters, or not exactly one of them is
+            given. An unknown simulator is an error at once.
+    """
+
+    simulator: str
+    settings: dict[str, Any]
+    n_events: int
+    seed: int
+    prior: Prior | None = None
+    theta: tuple[float, ...] | None = None
+    chunk_size: int = 100_000
+
+    def __post_init__(self) -> None:
+        """Check the job against its simulator."""
+        for name, value, least in (
+            ("number of events", self.n_events, 1),
+            ("seed", self.seed, 0),
+            ("chunk size", self.chunk_size, 1),
+        ):
+            if value < least:
+                raise InputError(f"a {name} of at least {least}", str(value), "give a larger one")
+        parameters = get_simulator(self.simulator, self.settings).parameters
+        if (self.prior is None) == (self.theta is None):
+            found = "neither" if self.prior is None else "both"
+            raise InputError("either a prior or theta", found, "give exactly one")
+        if self.prior is not None:
+            check_support(self.prior, parameters)
+        if self.theta is not None:
+            _check_theta(self.theta, parameters)
+
+    @property
+    def n_chunks(self) -> int:
+        """Number of chunks."""
+        return math.ceil(self.n_events / self.chunk_size)
+
+    def chunk_length(self, index: int) -> int:
+        """Return the number of events in a chunk; the last may be shorter.
+
+        Raises:
+            InputError: If there is no such chunk.
+        """
+        if not 0 <= index < self.n_chunks:
+            raise InputError(f"a chunk from 0 to {self.n_chunks - 1}", str(index), "choose one")
+        return min(self.chunk_size, self.n_events - index * self.chunk_size)
+
+    def to_table(self) -> dict[str, Any]:
+        """Return plain values for JSON, read back by :meth:`from_table`."""
+        return asdict(self) | {
+            "prior": None if self.prior is None else self.prior.to_table(),
+            "theta": None if self.theta is None else list(self.theta),
+        }
+
+    @classmethod
+    def from_table(cls, table: Mapping[str, Any]) -> SimulationJob:
+        """Build a job from what :meth:`to_table` returned.
+
+        Raises:
+            InputError: If the table is of another form or the job is not valid.
+        """
+        values = dict(table)
+        prior = values.pop("prior", None)
+        if prior is not None:
+            values["prior"] = Prior.from_table(prior)
+        return from_table(cls, values, "the simulation job")
+
+
+def simulate_chunk(job: SimulationJob, index: int, simulator: Simulator | None = None) -> Events:
+    """Simulate one chunk of a job.
+
+    Arguments:
+        job: The job.
+        index: Number of the chunk, from 0.
+        simulator: The job's simulator, if it is built already.
+
+    Raises:
+        InputError: If there is no such chunk, or the simulator returns something
+            else than one event per parameter point.
+    """
+    n = job.chunk_length(index)
+    simulator = simulator or get_simulator(job.simulator, job.settings)
+    rng = np.random.default_rng(np.random.SeedSequence(job.seed, spawn_key=(index,)))
+    events = simulator.simulate(_draw_theta(job, n, rng), rng)
+    wanted = f"theta {(n, len(simulator.parameters))}, x {(n, len(simulator.observables))}"
+    found = f"theta {events.theta.shape}, x {events.x.shape}"
+    if found != wanted:
+        raise InputError(
+            f"events of the shapes {wanted} from {job.simulator!r}",
+            found,
+            "correct its simulate method; lfi_mflow.simulation.check_simulator tests it",
+        )
+    return events
+
+
+def simulate_chunks(
+    job: SimulationJob, indices: Iterable[int], workers: int = 1
+) -> Iterator[tuple[int, Events]]:
+    """Simulate some chunks of a job and yield them in the order of ``indices``.
+
+    Closing the iterator, an error or Ctrl-C stops the workers.
+
+    Arguments:
+        job: The job.
+        indices: Numbers of the chunks.
+        workers: Number of processes; 1 works in this process. The events do not
+            depend on it.
+
+    Yields:
+        The number of each chunk and its events.
+
+    Raises:
+        InputError: If ``workers`` is less than 1, or as :func:`simulate_chunk`.
+        LfiMflowError: If a worker process dies.
+    """
+    if workers < 1:
+        raise InputError("at least 1 worker", str(workers), "give a larger number")
+    if workers == 1:
+        simulator = get_simulator(job.simulator, job.settings)
+        for index in indices:
+            yield index, simulate_chunk(job, index, simulator)
+        return
+    try:
+        yield from _simulate_in_pool(job, indices, workers)
+    except BrokenProcessPool as error:
+        raise LfiMflowError(
+            "a worker process died, perhaps for lack of memory; use fewer workers or smaller "
+            "chunks, or one worker to see its error"
+        ) from error
+
+
+def _simulate_in_pool(
+    job: SimulationJob, indices: Iterable[int], workers: int
+) -> Iterator[tuple[int, Events]]:
+    """Keep the workers busy with a bounded number of chunks."""
+    remaining = iter(indices)
+    with _worker_pool(job, workers) as pool:
+        pending: deque[tuple[int, Future[Events]]] = deque()
+        for index in itertools.islice(remaining, workers * _AHEAD):
+            pending.append((index, pool.submit(_work, index)))
+        while pending:
+            index, future = pending.popleft()
+            events = future.result()
+            for following in itertools.islice(remaining, 1):
+                pending.append((following, pool.submit(_work, following)))
+            yield index, events
+
+
+@contextmanager
+def _worker_pool(job: SimulationJob, workers: int) -> Iterator[ProcessPoolExecutor]:
+    """Start processes that know the job; drop what they have not begun in the end."""
+    # A forked child of a process with threads can hang: every worker starts afresh.
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start_worker, (job,))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+# What a worker process works on; set once in every worker, never in this process.
+_worker: tuple[SimulationJob, Simulator] | None = None
+
+
+def _start_worker(job: SimulationJob) -> None:
+    """Prepare a worker: build the simulator once, and leave quietly at Ctrl-C."""
+    global _worker  # noqa: PLW0603 - a pool has no other place for what a process keeps
+    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+    _worker = job, get_simulator(job.simulator, job.settings)
+
+
+def _work(index: int) -> Events:
+    """Simulate a chunk in a worker."""
+    if _worker is None:
+        raise LfiMflowError("a worker was not started by simulate_chunks; use that")
+    job, simulator = _worker
+    return simulate_chunk(job, index, simulator)
+
+
+def _draw_theta(job: SimulationJob, n: int, rng: np.random.Generator) -> Array:
+    """Return the parameters of n events, with shape (n, p)."""
+    if job.prior is not None:
+        return job.prior.sample(n, rng)
+    return np.tile(np.array(job.theta, dtype=float), (n, 1))
+
+
+def _check_theta(theta: tuple[float, ...], parameters: tuple[Parameter, ...]) -> None:
+    """Fail if a parameter point does not fit the parameters."""
+    if len(theta) != len(parameters):
+        names = ", ".join(parameter.name for parameter in parameters)
+        raise InputError(
+            f"{len(parameters)} values of theta ({names})", f"{len(theta)}", "give one for each"
+        )
+    for value, parameter in zip(theta, parameters, strict=True):
+        # Written so that NaN is outside.
+        if not parameter.low <= value <= parameter.high:
+            raise InputError(
+                f"{parameter.name} from {parameter.low:g} to {parameter.high:g}",
+                f"{value:g}",
+                "choose a value inside",
+            )

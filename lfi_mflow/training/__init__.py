@@ -1,0 +1,1 @@
+"""Objectives, phases and the one optimisation loop."""

@@ -1,0 +1,1 @@
+"""The simulators that come with lfi-mflow, registered like a user's own."""
