@@ -91,7 +91,7 @@ def _convert_union(arguments: tuple[Any, ...], value: Any, where: str) -> Any:
     for alternative in alternatives[:-1]:
         try:
             return _convert(alternative, value, where)
-        except ConfigError:
+        except (ConfigError, UnknownNameError):
             continue
     return _convert(alternatives[-1], value, where)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from torch import Tensor, nn
 
@@ -53,6 +53,6 @@ class Composition(Bijection):
             log_det = log_det + term
         return x, log_det
 
-    def _from_data(self) -> Iterable[Bijection]:
+    def _from_data(self) -> Iterator[Bijection]:
         """Return the layers in the order in which data meet them."""
-        return reversed(self.layers)  # type: ignore[return-value]
+        return reversed(list(self.layers))  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
+from lfi_mflow.charts.bijection import Bijection
 from lfi_mflow.errors import ConfigError
 
 __all__ = ["Chart"]
@@ -17,6 +18,9 @@ class Chart(nn.Module, ABC):
     Arguments:
         data_dim: Dimension d of the data.
         latent_dim: Dimension n of the manifold.
+
+    Attributes:
+        bijection: The bijection f of R^d with g(u) = f(u, 0), None if there is none.
 
     Raises:
         ConfigError: If n is not between 1 and d - 1.
@@ -32,6 +36,7 @@ class Chart(nn.Module, ABC):
             )
         self.data_dim = data_dim
         self.latent_dim = latent_dim
+        self.bijection: Bijection | None = None
 
     @abstractmethod
     def encode(self, x: Tensor) -> Tensor:

@@ -132,13 +132,13 @@ class CouplingChart(Chart):
         ConfigError: If n is not between 1 and d - 1.
     """
 
+    bijection: Composition
+
     def __init__(self, data_dim: int, latent_dim: int, settings: CouplingSettings) -> None:
         super().__init__(data_dim, latent_dim)
         layers: list[Bijection] = []
         for index in range(settings.layers):
-            layers.append(
-                SplineCoupling(data_dim, latent_dim, settings, moves_head=index % 2 == 1)
-            )
+            layers.append(SplineCoupling(data_dim, latent_dim, settings, moves_head=index % 2 == 1))
             layers.append(TriangularLinear(data_dim))
         self.bijection = Composition(layers)
 

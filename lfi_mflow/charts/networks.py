@@ -25,7 +25,9 @@ class ResidualNetwork(nn.Module):
         super().__init__()
         self.first = nn.Linear(in_features, hidden)
         self.blocks = nn.ModuleList(
-            nn.Sequential(nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU(), nn.Linear(hidden, hidden))
+            nn.Sequential(
+                nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU(), nn.Linear(hidden, hidden)
+            )
             for _ in range(blocks)
         )
         self.last = nn.Linear(hidden, out_features)

@@ -32,8 +32,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from lfi_mflow.errors import DataError
 from lfi_mflow.closure.published import Array
+from lfi_mflow.errors import DataError
 
 __all__ = ["EcdfBand", "ecdf_band", "sbc_p_value", "sbc_ranks"]
 
@@ -107,7 +107,7 @@ def sbc_p_value(ranks: Integers, n_draws: int) -> float:
 
 
 def ecdf_band(ranks: Integers, n_draws: int, level: float = 0.95) -> EcdfBand:
-    """The empirical distribution of the ranks of one parameter and its band.
+    """Compare the empirical distribution of the ranks of one parameter with its band.
 
     Arguments:
         ranks: Ranks from 0 to ``n_draws``, with shape (D,).
@@ -138,7 +138,7 @@ def _column_p_value(ranks: Integers, n_draws: int) -> float:
 
 @lru_cache(maxsize=16)
 def _null_statistics(n: int, n_draws: int) -> Array:
-    """The statistic of uniform ranks, simulated; the same numbers every time."""
+    """Simulate the statistic of uniform ranks; the same numbers every time."""
     rng = np.random.default_rng(_SEED)
     thresholds = _thresholds(n_draws)
     edges = np.concatenate([[0], thresholds, [n_draws + 1]])
@@ -161,7 +161,7 @@ def _counts(ranks: Integers, thresholds: Integers) -> Integers:
 
 @lru_cache(maxsize=16)
 def _tails(n: int, n_draws: int) -> Array:
-    """The smaller binomial tail probability of every count: shape (K, n + 1)."""
+    """Tabulate the smaller binomial tail probability of every count: shape (K, n + 1)."""
     counts = np.arange(n + 1)
     z = _thresholds(n_draws)[:, None] / (n_draws + 1)
     lower = stats.binom.cdf(counts, n, z)

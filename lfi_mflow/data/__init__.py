@@ -1,5 +1,21 @@
 """Events in files; imports no torch."""
 
+from lfi_mflow.data.importing import ImportReport, import_events, import_file
+from lfi_mflow.data.mapping import ColumnMapping
+from lfi_mflow.data.observed import read_observed
+from lfi_mflow.data.production import Production, produce
 from lfi_mflow.data.store import EventFile, EventMetadata, open_events, write_events
 
-__all__ = ["EventFile", "EventMetadata", "open_events", "write_events"]
+__all__ = [
+    "ColumnMapping",
+    "EventFile",
+    "EventMetadata",
+    "ImportReport",
+    "Production",
+    "import_events",
+    "import_file",
+    "open_events",
+    "produce",
+    "read_observed",
+    "write_events",
+]

@@ -113,7 +113,7 @@ class Expression:
         self._quoted: list[str] = []
         self._found: dict[str, None] = {}
         try:
-            tree = ast.parse(_QUOTED.sub(self._hide, self.text), mode="eval")
+            tree = ast.parse(_QUOTED.sub(self._hide, self.text).strip(), mode="eval")
             if "#" in _QUOTED.sub("", self.text):
                 raise self._error("'#'")
             self._compute = self._compile(tree.body)
@@ -213,7 +213,8 @@ class Expression:
 
     def _error(self, found: str) -> ConfigError:
         """Say what of the text cannot be used."""
-        return ConfigError(f"an expression of branches, in {self.text!r}", found, _REMEDY)
+        text = self.text if len(self.text) <= 80 else f"{self.text[:77]}..."
+        return ConfigError(f"an expression of branches, in {text!r}", found, _REMEDY)
 
 
 def _integer(node: ast.expr) -> int | None:

@@ -67,16 +67,15 @@ class EventMetadata:
             ConfigError: If a key is missing or its value has another type.
             UnknownNameError: If there is a key of another name.
         """
-        parameters = [
-            {
-                key: value
-                for key, value in row.items()
-                if not (value is None and key in ("low", "high"))
-            }
-            for row in table.get("parameters", ())
-        ]
         plain = {key: value for key, value in table.items() if key != "prior"}
-        metadata = from_table(
-            EventMetadata, {**plain, "parameters": parameters}, "the metadata of the events"
-        )
+        if isinstance(table.get("parameters"), list | tuple):
+            plain["parameters"] = [_without_missing_bounds(row) for row in table["parameters"]]
+        metadata = from_table(EventMetadata, plain, "the metadata of the events")
         return dataclasses.replace(metadata, prior=table.get("prior"))
+
+
+def _without_missing_bounds(row: Any) -> Any:
+    """Leave out bounds that are None, so that they become infinite."""
+    if not isinstance(row, Mapping):
+        return row
+    return {key: row[key] for key in row if key not in ("low", "high") or row[key] is not None}

@@ -102,18 +102,16 @@ class _Writer:
     def _write(self, events: Events) -> None:
         """Append rows to the datasets, which the first rows create."""
         stop = self._written + len(events)
+        stored = {}
         for name, array in events.columns().items():
             if name not in self._datasets:
                 self._datasets[name] = self._create(name, array)
             dataset = self._datasets[name]
+            stored[name] = np.ascontiguousarray(array, dtype=dataset.dtype)
             dataset.resize(stop, axis=0)
             if array.size:
-                dataset[self._written : stop] = array
+                dataset[self._written : stop] = stored[name]
         self._sink.raise_error()
-        stored = {
-            name: array.astype(self._datasets[name].dtype, copy=False)
-            for name, array in events.columns().items()
-        }
         self._digest.update(stored)
         self._written = stop
 

@@ -77,7 +77,7 @@ class Flow(nn.Module, ABC):
         """
 
     @abstractmethod
-    def sample_latent(self, theta: Tensor) -> Tensor:
+    def sample_latent(self, theta: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Draw one latent per row of ``theta``: (B, p) -> (B, n)."""
 
     def project(self, x: Tensor) -> Tensor:
@@ -97,6 +97,6 @@ class Flow(nn.Module, ABC):
         encoded = self.encode_events(x)
         return encoded.log_constant + self.log_prob_latent(encoded.u, theta)
 
-    def sample(self, theta: Tensor) -> Tensor:
+    def sample(self, theta: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Draw one event per row of ``theta``: (B, p) -> (B, d)."""
-        return self.decode(self.sample_latent(theta))
+        return self.decode(self.sample_latent(theta, generator))

@@ -61,7 +61,8 @@ def log_volume_by_minor(
     dim = x.shape[-1]
 
     def volume(rows: Tensor) -> Tensor:
-        (latents, log_det), pull = vjp(inverse_and_log_det, rows)
+        outputs, pull = vjp(inverse_and_log_det, rows)[:2]
+        latents, log_det = outputs
         unit = torch.eye(dim, dtype=rows.dtype, device=rows.device)[latent_dim:]
 
         def pull_back(cotangent: Tensor) -> Tensor:

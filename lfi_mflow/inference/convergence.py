@@ -45,6 +45,10 @@ class Convergence:
         """The smaller of bulk and tail effective sample size."""
         return np.minimum(self.ess_bulk, self.ess_tail)
 
+    def __getitem__(self, row: int) -> Convergence:
+        """Return the diagnostics of one row of the leading dimension."""
+        return Convergence(self.r_hat[row], self.ess_bulk[row], self.ess_tail[row])
+
     def within(self, r_hat: float, ess: float) -> bool:
         """Whether all R-hat are at most, and all effective sizes at least, the limits.
 

@@ -68,9 +68,7 @@ class EventSetLikelihood:
         torch.Size([100])
     """
 
-    def __init__(
-        self, flow: Flow, x: Tensor, *, max_elements: int = DEFAULT_MAX_ELEMENTS
-    ) -> None:
+    def __init__(self, flow: Flow, x: Tensor, *, max_elements: int = DEFAULT_MAX_ELEMENTS) -> None:
         _check_events(tuple(x.shape), flow.data_dim)
         self._flow = flow
         self._layout = _Layout.of(tuple(x.shape), flow.theta_dim, max_elements)

@@ -28,7 +28,7 @@ References:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
 from dataclasses import dataclass
 
 import torch
@@ -36,7 +36,6 @@ from torch import Generator, Tensor
 
 from lfi_mflow.errors import ConfigError, InputError
 from lfi_mflow.inference.convergence import Convergence, convergence
-from lfi_mflow.inference.coordinates import PriorCoordinates
 from lfi_mflow.inference.likelihood import LogPosterior
 from lfi_mflow.inference.moves import (
     DifferentialEvolution,
@@ -45,6 +44,7 @@ from lfi_mflow.inference.moves import (
     Reference,
     Stretch,
 )
+from lfi_mflow.inference.walkers import Kernel, Target, Walkers
 from lfi_mflow.simulation.priors import Prior
 
 __all__ = ["Draws", "McmcSettings", "sample_posterior"]
@@ -54,6 +54,7 @@ _BLOCK = 8  # sweeps of the ensemble between two looks at the warm-up
 _MAX_BLOCKS = 25
 _CANDIDATES = 8  # prior draws per walker
 _ARCHIVE_SWEEPS = 4  # sweeps of the last warm-up block that become the archive
+PILOT = 32
 _MOVE_FLOOR = 0.05  # every move keeps at least this share
 
 
@@ -127,16 +128,178 @@ def sample_posterior(
     """
     settings = settings or McmcSettings()
     _check(settings, prior.dim)
-    target = _Target(log_posterior, prior, data_sets)
-    ensemble = _start(target, settings.chains, generator)
-    archive, gains = _warm_up(target, ensemble, generator)
+    target = Target(log_posterior, prior, data_sets)
+    state = _warm_up(target, _start(target, settings.chains, generator), generator)
+    pilot = _run_chains(target, state, PILOT, 1, generator)
+    state = _State(pilot.last, _spread(pilot.phi, _ARCHIVE_SWEEPS), pilot.gains)
     thinning = 1
     while True:
         warm_up = target.evaluations
-        run = _run_chains(target, ensemble, _Kernel(archive, gains), settings.draws, thinning, generator)
-        quality = convergence(run.theta.movedim(-1, 1).numpy())
-        next_round = target.evaluations + 2 * thinning * settings.draws
-        if quality.within(settings.r_hat, settings.ess) or next_round > settings.max_evaluations:
+        run = _run_chains(target, state, settings.draws, thinning, generator)
+        quality = convergence(run.phi.permute(1, 3, 2, 0).numpy())
+        next_end = target.evaluations + 2 * thinning * settings.draws
+        if quality.within(settings.r_hat, settings.ess) or next_end > settings.max_evaluations:
+            return _record(target, run, quality, warm_up, thinning)
+        state = _State(run.last, _spread(run.phi, _ARCHIVE_SWEEPS), run.gains)
+        thinning *= 2
+
+
+@dataclass(frozen=True)
+class _State:
+    """What a round of sampling starts from.
+
+    Arguments:
+        walkers: Where the walkers are.
+        archive: Positions that proposals are made from, with shape (D, A, p).
+        gains: Mean squared distance covered by each kind of move.
+    """
+
+    walkers: Walkers
+    archive: Tensor
+    gains: Tensor
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A round of sampling: kept states with leading dimension ``draws``."""
+
+    phi: Tensor
+    log_prob: Tensor
+    acceptance: Tensor
+    last: Walkers
+    gains: Tensor
+
+
+class _Gains:
+    """Mean squared distance per kind of move."""
+
+    def __init__(self) -> None:
+        self._total = torch.zeros(len(MOVES), dtype=torch.float64)
+        self._count = torch.zeros(len(MOVES), dtype=torch.float64)
+
+    def add(self, move: int, gain: float) -> None:
+        """Count one step."""
+        self._total[move] += gain
+        self._count[move] += 1
+
+    def mean(self) -> Tensor:
+        """Mean per kind of move, zero for one that was never made."""
+        return self._total / self._count.clamp(min=1)
+
+
+def _check(settings: McmcSettings, p: int) -> None:
+    """Fail if the ensemble is too small for its dimension, or the chains too short."""
+    least = 4 * (p + 1)
+    if settings.chains % 2 or settings.chains < least:
+        raise ConfigError(
+            f"an even number of at least {least} chains for {p} parameters",
+            str(settings.chains),
+            "change the number of chains",
+        )
+    if settings.draws < 4:
+        raise ConfigError("at least 4 draws per chain", str(settings.draws), "draw more")
+
+
+def _start(target: Target, walkers: int, generator: Generator) -> Walkers:
+    """Choose walkers among prior draws, by likelihood and without repetition.
+
+    Adding Gumbel noise to the log-likelihood and keeping the largest draws
+    without replacement: close to the posterior where that is wide, the best of
+    the prior draws where it is narrow, and never two walkers at one place.
+    """
+    shape = (target.data_sets or 1, _CANDIDATES * walkers, target.coordinates.dim)
+    phi = torch.randn(shape, generator=generator, dtype=torch.float64)
+    log_prob = target(phi)
+    if torch.isneginf(log_prob).all(dim=1).any():
+        raise InputError(
+            "a posterior density above zero somewhere in the prior",
+            f"zero at all of {shape[1]} draws from the prior",
+            "check that the observed events and the prior belong to this model",
+        )
+    log_weight = log_prob + 0.5 * phi.square().sum(-1)
+    noise = torch.empty_like(log_weight).exponential_(generator=generator)
+    chosen = (log_weight - noise.log()).topk(walkers, dim=1).indices
+    index = chosen.unsqueeze(-1).expand(-1, -1, shape[2])
+    return Walkers(phi.gather(1, index), log_prob.gather(1, chosen))
+
+
+def _warm_up(target: Target, walkers: Walkers, generator: Generator) -> _State:
+    """Move the ensemble until its mean log-density stops rising."""
+    # For a normal posterior the log-density has a standard deviation of sqrt(p / 2).
+    tolerance = 0.5 * math.sqrt(target.coordinates.dim)
+    level = torch.full((len(walkers.phi),), -math.inf, dtype=torch.float64)
+    for _ in range(_MAX_BLOCKS):
+        gains, positions, levels = _Gains(), [], []
+        for sweep in range(_BLOCK):
+            walkers = _sweep(target, walkers, 2 * sweep, gains, generator)
+            positions.append(walkers.phi)
+            levels.append(walkers.log_prob.mean(1))
+        before, level = level, torch.stack(levels).mean(0)
+        if (level - before <= tolerance).all():
             break
-        archive, thinning = _thin(run.phi, len(ensemble.log_prob[0])), 2 * thinning
-    return _record(run, quality, warm_up, target, thinning)
+    return _State(walkers, _spread(torch.stack(positions), _ARCHIVE_SWEEPS), gains.mean())
+
+
+def _sweep(
+    target: Target, walkers: Walkers, turn: int, gains: _Gains, generator: Generator
+) -> Walkers:
+    """Move one half of the ensemble by the other, then the other by the one."""
+    halves = [walkers.half(0), walkers.half(1)]
+    for which in (0, 1):
+        move = (turn + which) % len(MOVES)
+        kernel = Kernel(MOVES, Reference(halves[1 - which].phi))
+        step = kernel.step(move, halves[which], target, generator)
+        halves[which] = step.walkers
+        gains.add(move, step.gain)
+    return Walkers.join(*halves)
+
+
+def _run_chains(
+    target: Target, state: _State, draws: int, thinning: int, generator: Generator
+) -> _Run:
+    """Run every walker as a chain of its own, with proposals from the archive."""
+    kernel = Kernel(MOVES, Reference(state.archive))
+    share = (state.gains / state.gains.max().clamp(min=1e-300)) ** 2 + _MOVE_FLOOR
+    moves = torch.multinomial(share, draws * thinning, replacement=True, generator=generator)
+    walkers, gains = state.walkers, _Gains()
+    accepted = torch.zeros(walkers.log_prob.shape, dtype=torch.float64)
+    kept = []
+    for number, move in enumerate(moves.tolist(), start=1):
+        step = kernel.step(move, walkers, target, generator)
+        walkers = step.walkers
+        accepted += step.accepted
+        gains.add(move, step.gain)
+        if number % thinning == 0:
+            kept.append(walkers)
+    return _Run(
+        phi=torch.stack([state.phi for state in kept]),
+        log_prob=torch.stack([state.log_prob for state in kept]),
+        acceptance=accepted / len(moves),
+        last=walkers,
+        gains=gains.mean(),
+    )
+
+
+def _spread(positions: Tensor, sweeps: int) -> Tensor:
+    """Take some of S sweeps, evenly spaced, as an archive: (S, D, W, p) -> (D, A, p)."""
+    chosen = torch.linspace(0, len(positions) - 1, sweeps + 1)[1:].round().long()
+    return positions[chosen].transpose(0, 1).flatten(1, 2)
+
+
+def _record(target: Target, run: _Run, quality: Convergence, warm_up: int, thinning: int) -> Draws:
+    """Turn the chains into parameters, in the shapes the caller asked for."""
+    phi, log_prob = run.phi.permute(1, 2, 0, 3), run.log_prob.permute(1, 2, 0)
+    theta = target.coordinates.theta(phi)
+    density = log_prob - target.coordinates.log_jacobian(phi)
+    acceptance = run.acceptance
+    if target.data_sets is None:
+        theta, density, acceptance, quality = theta[0], density[0], acceptance[0], quality[0]
+    return Draws(
+        theta=theta.contiguous(),
+        log_prob=density,
+        acceptance=acceptance,
+        convergence=quality,
+        warm_up=warm_up,
+        evaluations=target.evaluations,
+        thinning=thinning,
+    )

@@ -12,6 +12,8 @@ References:
       evolution (ter Braak, 2006)
     | Differential evolution Markov chain with snooker updater and fewer chains
       (ter Braak & Vrugt, 2008), for the frozen archive
+    | Approximating posterior distributions by mixtures (West, 1993), for kernels
+      that keep the covariance
 """
 
 from __future__ import annotations
@@ -19,11 +21,90 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Generator, Tensor
 
-__all__ = ["DifferentialEvolution", "KernelDensity", "Move", "Reference", "Stretch"]
+__all__ = ["DifferentialEvolution", "KernelDensity", "Kernels", "Move", "Reference", "Stretch"]
+
+
+_DEGREES = 6
+"""Degrees of freedom of the kernels: tails heavier than those of a posterior, so
+that no walker is left behind where the estimate is too low."""
+
+_WIDE, _WIDE_SHARE = 1.5, 0.1
+"""Scale and share of a wide t distribution mixed in as a safeguard."""
+
+_BANDWIDTHS = tuple(0.9 * 1.5**-k for k in range(8))
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """Student t kernels around points of unit covariance.
+
+    The kernels of bandwidth h sit at the points shrunk by sqrt(1 - h^2) towards
+    their mean, which keeps the covariance (West, 1993): from a single wide t
+    distribution at h near 1, right for a normal posterior, to a fine estimate at
+    small h, right for separate modes. The leave-one-out likelihood of the points
+    chooses h for each data set.
+
+    Arguments:
+        centres: Centres of the kernels, with shape (D, A, p).
+        bandwidth: Bandwidths, with shape (D, 1, 1).
+    """
+
+    centres: Tensor
+    bandwidth: Tensor
+
+    @classmethod
+    def fit(cls, points: Tensor) -> Kernels:
+        """Choose the bandwidth for points with shape (D, A, p)."""
+        scores = torch.stack([cls.at(points, h).leave_one_out(points) for h in _BANDWIDTHS])
+        best = torch.tensor(_BANDWIDTHS, dtype=points.dtype)[scores.argmax(0)]
+        return cls.at(points, best[:, None, None])
+
+    @classmethod
+    def at(cls, points: Tensor, bandwidth: float | Tensor) -> Kernels:
+        """Place kernels of a given bandwidth."""
+        h = torch.as_tensor(bandwidth, dtype=points.dtype).expand(len(points), 1, 1)
+        mean = points.mean(1, keepdim=True)
+        return cls(mean + torch.sqrt(1.0 - h**2) * (points - mean), h)
+
+    def log_kernels(self, x: Tensor) -> Tensor:
+        """Log of each kernel up to a constant of p: (D, W, p) -> (D, W, A)."""
+        p = x.shape[-1]
+        squares = (x.unsqueeze(2) - self.centres.unsqueeze(1)).square().sum(-1)
+        log_t = torch.log1p(squares / (_DEGREES * self.bandwidth**2))
+        return -0.5 * (_DEGREES + p) * log_t - p * self.bandwidth.log()
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Log-density up to a constant: (D, W, p) -> (D, W)."""
+        size, p = self.centres.shape[1:]
+        narrow = torch.logsumexp(self.log_kernels(x), dim=-1) - math.log(size)
+        squares = (x - self.centres.mean(1, keepdim=True)).square().sum(-1)
+        log_t = torch.log1p(squares / (_DEGREES * _WIDE**2))
+        wide = -0.5 * (_DEGREES + p) * log_t - p * math.log(_WIDE)
+        return torch.logaddexp(narrow + math.log(1.0 - _WIDE_SHARE), wide + math.log(_WIDE_SHARE))
+
+    def leave_one_out(self, points: Tensor) -> Tensor:
+        """Sum of log-densities of the points, each without its own kernel: (D,)."""
+        # A walker that stayed repeats its position: such twins would ask for h = 0.
+        twins = (points.unsqueeze(2) == points.unsqueeze(1)).all(-1)
+        return torch.logsumexp(self.log_kernels(points).masked_fill(twins, -math.inf), -1).sum(-1)
+
+    def sample(self, count: int, generator: Generator) -> Tensor:
+        """Draw points, with shape (D, count, p)."""
+        sets, size, p = self.centres.shape
+        index = torch.randint(size, (sets, count, 1), generator=generator).expand(-1, -1, p)
+        dtype = self.centres.dtype
+        normal = torch.randn((sets, count, p), generator=generator, dtype=dtype)
+        squares = torch.randn((sets, count, _DEGREES), generator=generator, dtype=dtype).square()
+        student = normal / squares.mean(-1, keepdim=True).sqrt()
+        narrow = self.centres.gather(1, index) + self.bandwidth * student
+        wide = self.centres.mean(1, keepdim=True) + _WIDE * student
+        from_wide = torch.rand((sets, count, 1), generator=generator) < _WIDE_SHARE
+        return torch.where(from_wide, wide, narrow)
 
 
 class Reference:
@@ -35,6 +116,7 @@ class Reference:
     Attributes:
         points: The positions.
         scale_tril: Cholesky factor of their covariance, with shape (D, p, p).
+        whitened: The positions with unit covariance.
     """
 
     def __init__(self, points: Tensor) -> None:
@@ -45,16 +127,16 @@ class Reference:
         variance = covariance.diagonal(dim1=-2, dim2=-1)
         ridge = 1e-10 * variance + torch.finfo(points.dtype).tiny ** 0.5
         self.scale_tril: Tensor = torch.linalg.cholesky(covariance + torch.diag_embed(ridge))
-        self._whitened = self.whiten(points)
+        self.whitened = self.whiten(points)
 
     def whiten(self, x: Tensor) -> Tensor:
         """Coordinates in which the reference has unit covariance: (D, W, p) -> (D, W, p)."""
         return torch.linalg.solve_triangular(self.scale_tril, x.mT, upper=False).mT
 
-    def squared_distances(self, x: Tensor) -> Tensor:
-        """Whitened squared distances to the points: (D, W, p) -> (D, W, A)."""
-        difference = self.whiten(x).unsqueeze(2) - self._whitened.unsqueeze(1)
-        return difference.square().sum(-1)
+    @cached_property
+    def kernels(self) -> Kernels:
+        """Kernel density estimate of the points, in whitened coordinates."""
+        return Kernels.fit(self.whitened)
 
     def pick(self, count: int, walkers: int, generator: Generator) -> Tensor:
         """Draw ``count`` different points per walker, with shape (count, D, W, p)."""
@@ -144,31 +226,15 @@ class DifferentialEvolution(Move):
 class KernelDensity(Move):
     """Propose from a kernel density estimate of the reference, wherever the walker is.
 
-    Kernels are Student t distributions with the covariance of the reference times
-    Scott's bandwidth squared; their tails are heavier than those of a posterior,
-    so that no walker is left behind. In one to three dimensions nearly every
-    proposal is accepted and successive draws are almost independent, between
-    modes too; in many dimensions the other moves take over.
-
-    Arguments:
-        degrees: Degrees of freedom of the kernels.
+    In a few dimensions most proposals are accepted and successive draws are almost
+    independent, between modes too; in many dimensions the other moves take over.
     """
-
-    degrees: int = 4
 
     def propose(
         self, x: Tensor, reference: Reference, generator: Generator
     ) -> tuple[Tensor, Tensor]:
         """Propose new positions; see :class:`Move`."""
-        size, p = reference.points.shape[1:]
-        bandwidth = size ** (-1.0 / (p + 4))
-        (centre,) = reference.pick(1, x.shape[1], generator)
-        normal = torch.randn(x.shape, generator=generator, dtype=x.dtype)
-        squares = torch.randn((*x.shape[:2], self.degrees), generator=generator, dtype=x.dtype)
-        chi2 = squares.square().mean(-1, keepdim=True)
-        y = centre + bandwidth * (normal / chi2.sqrt()) @ reference.scale_tril.mT
-        both = reference.squared_distances(torch.cat([x, y], dim=1)) / bandwidth**2
-        power = -0.5 * (self.degrees + p)
-        log_q = torch.logsumexp(power * torch.log1p(both / self.degrees), dim=-1)
-        log_q_x, log_q_y = log_q.split(x.shape[1], dim=1)
-        return y, log_q_x - log_q_y
+        white = reference.kernels.sample(x.shape[1], generator)
+        both = torch.cat([reference.whiten(x), white], dim=1)
+        log_q_x, log_q_y = reference.kernels.log_prob(both).split(x.shape[1], dim=1)
+        return white @ reference.scale_tril.mT, log_q_x - log_q_y

@@ -1,4 +1,4 @@
-"""Simulation-based calibration: is the posterior as wide as it says?"""
+"""Figure of simulation-based calibration: whether the posterior is as wide as it says."""
 
 from __future__ import annotations
 

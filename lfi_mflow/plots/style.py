@@ -41,12 +41,12 @@ _TICK_SIZE = 8.5
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty white figure of a size in inches, laid out without overlaps."""
+    """Make an empty white figure of a size in inches, laid out without overlaps."""
     return Figure(figsize=(width, height), facecolor="white", layout="constrained")
 
 
 def empty_figure(message: str) -> Figure:
-    """A figure that says why there is nothing to draw."""
+    """Make a figure that says why there is nothing to draw."""
     figure = new_figure(6.0, 1.2)
     figure.text(0.5, 0.5, message, ha="center", va="center", color=MUTED, fontsize=_LABEL_SIZE)
     return figure
@@ -80,14 +80,14 @@ def name_label(name: str, latex: str = "", unit: str = "") -> str:
 
 
 def png(figure: Figure, dpi: int = 170) -> bytes:
-    """A figure as PNG; the same figure gives the same bytes."""
+    """Render a figure as PNG; the same figure gives the same bytes."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
     return buffer.getvalue()
 
 
 def svg(figure: Figure) -> bytes:
-    """A figure as SVG with its letters as outlines; the same figure gives the same bytes."""
+    """Render a figure as SVG with outlined letters; the same figure gives the same bytes."""
     buffer = io.BytesIO()
     with mpl.rc_context({"svg.hashsalt": "lfi-mflow", "svg.fonttype": "path"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None})

@@ -65,7 +65,7 @@ def surface_figure(clouds: Sequence[PointCloud], labels: Sequence[str]) -> Figur
     points, axis_labels = _at_most_three(points, labels)
     limits = _limits(points)
     spatial = len(axis_labels) == 3
-    figure = new_figure(4.3 * len(clouds), 4.5 if spatial else 4.2)
+    figure = new_figure(5.1 * len(clouds), 5.2 if spatial else 4.8)
     for index, (cloud, x) in enumerate(zip(clouds, points, strict=True)):
         projection = "3d" if spatial else None
         axes = figure.add_subplot(1, len(clouds), index + 1, projection=projection)
@@ -134,7 +134,7 @@ def _frame(axes: Any, labels: Sequence[str], limits: Array) -> None:
     axes.view_init(elev=_ELEVATION, azim=_AZIMUTH)
     # A surface much flatter than wide is stretched, to let its shape be seen.
     spans = limits[:, 1] - limits[:, 0]
-    axes.set_box_aspect(np.maximum(spans / spans.max(), 0.62), zoom=1.12)
+    axes.set_box_aspect(np.maximum(spans / spans.max(), 0.62), zoom=1.0)
 
 
 def _few_ticks() -> Any:
@@ -145,7 +145,7 @@ def _few_ticks() -> Any:
 
 
 def _limits(points: Sequence[Array]) -> Array:
-    """Common limits that hold 99.6 % of the first cloud, with shape (columns, 2)."""
+    """Find limits that hold 99.6 % of the first cloud, with shape (columns, 2)."""
     reference = points[0][np.all(np.isfinite(points[0]), axis=1)]
     if len(reference) == 0:
         return np.tile([-1.0, 1.0], (points[0].shape[1], 1))

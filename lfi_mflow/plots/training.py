@@ -16,6 +16,8 @@ __all__ = ["training_figure"]
 
 Array = NDArray[np.float64]
 
+_LOG_SPAN = 20.0  # below this ratio of losses, a linear scale says more
+
 
 def training_figure(history: Mapping[str, Any]) -> Figure:
     """Draw the losses of every phase above its learning rate.
@@ -42,9 +44,7 @@ def training_figure(history: Mapping[str, Any]) -> Figure:
 
 def _draw_losses(axes: Axes, phase: Mapping[str, Any], *, first: bool) -> None:
     """Training and validation loss and the epoch whose weights were kept."""
-    epochs, train, validation = (
-        _column(phase, name) for name in ("epoch", "train", "validation")
-    )
+    epochs, train, validation = (_column(phase, name) for name in ("epoch", "train", "validation"))
     axes.plot(epochs, train, color=MODEL, lw=1.2, alpha=0.75, label="training")
     axes.plot(epochs, validation, color=EXACT, lw=1.6, ls=(0, (4, 1.5)), label="validation")
     best = phase.get("best_epoch")
@@ -52,7 +52,7 @@ def _draw_losses(axes: Axes, phase: Mapping[str, Any], *, first: bool) -> None:
         axes.axvline(float(best), color=INK, lw=0.9, ls=":", label="weights kept")
     values = np.concatenate([train, validation])
     values = values[np.isfinite(values)]
-    if len(values) and values.min() > 0:
+    if len(values) and values.min() > 0 and values.max() > _LOG_SPAN * values.min():
         axes.set_yscale("log")
     elif len(values) > 8:
         # The first epochs of a log-likelihood would flatten all that follows.

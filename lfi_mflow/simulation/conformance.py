@@ -113,7 +113,7 @@ def _simulate(simulator: Simulator, theta: Array, seed: int) -> Events:
 def _global_state() -> tuple[object, str]:
     """Return the state of the generators that a simulator must not use."""
     kind, key, position, has_gauss, gauss = np.random.get_state(legacy=True)
-    return random.getstate(), f"{kind} {key.tolist()} {position} {has_gauss} {gauss}"
+    return random.getstate(), f"{kind} {np.asarray(key).tolist()} {position} {has_gauss} {gauss}"
 
 
 def _check_description(simulator: Simulator) -> str:

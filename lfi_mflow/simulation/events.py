@@ -73,8 +73,18 @@ class Events:
 
     @staticmethod
     def concatenate(batches: Sequence[Events]) -> Events:
-        """Join batches that hold the same columns."""
-        names = batches[0].columns()
+        """Join batches that hold the same columns.
+
+        Raises:
+            DataError: If there is no batch, or one holds other columns.
+        """
+        if not batches:
+            raise DataError("at least one batch", "none", "give events to join")
+        names = set(batches[0].columns())
+        for batch in batches:
+            if set(batch.columns()) != names:
+                found = f"{sorted(batch.columns())}"
+                raise DataError(f"the columns {sorted(names)}", found, "give batches of one kind")
         return Events(
             **{name: np.concatenate([batch.columns()[name] for batch in batches]) for name in names}
         )

@@ -1,1 +1,33 @@
 """Objectives, phases and the one optimisation loop."""
+
+from lfi_mflow.training.checkpoint import Checkpoint, CheckpointFile
+from lfi_mflow.training.events import ResidentEvents, StreamedEvents, TrainingEvents
+from lfi_mflow.training.history import EpochRecord, History, PhaseRecord
+from lfi_mflow.training.loop import Progress, ProgressCallback, fit
+from lfi_mflow.training.objectives import OBJECTIVES, LatentLikelihood, Objective, Reconstruction
+from lfi_mflow.training.phases import Phase, sequential
+from lfi_mflow.training.run import RunConfig, read_run_config, resolve_device, train_model
+
+__all__ = [
+    "OBJECTIVES",
+    "Checkpoint",
+    "CheckpointFile",
+    "EpochRecord",
+    "History",
+    "LatentLikelihood",
+    "Objective",
+    "Phase",
+    "PhaseRecord",
+    "Progress",
+    "ProgressCallback",
+    "Reconstruction",
+    "ResidentEvents",
+    "RunConfig",
+    "StreamedEvents",
+    "TrainingEvents",
+    "fit",
+    "read_run_config",
+    "resolve_device",
+    "sequential",
+    "train_model",
+]

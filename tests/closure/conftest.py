@@ -7,12 +7,12 @@ import math
 import numpy as np
 import pytest
 import torch
-from lfi_mflow_simulators.polynomial_surface import PolynomialSurface
 from torch import Tensor
 
 from lfi_mflow.flows.flow import EncodedEvents, Flow
 from lfi_mflow.simulation import Events, Parameter
 from lfi_mflow.simulation.priors import Prior, Uniform
+from lfi_mflow_simulators.polynomial_surface import PolynomialSurface
 
 
 class SurfaceFlow(Flow):
@@ -52,12 +52,14 @@ class SurfaceFlow(Flow):
         narrow = math.log(0.4) + _log_normal(u, (-1.0, 1.0), sd)
         return self.power * torch.logaddexp(broad, narrow)
 
-    def sample_latent(self, theta: Tensor) -> Tensor:
-        broad = torch.rand(len(theta), dtype=theta.dtype) < 0.6
+    def sample_latent(self, theta: Tensor, generator=None) -> Tensor:
+        broad = torch.rand(len(theta), dtype=theta.dtype, generator=generator) < 0.6
         sd = torch.where(broad, 2.0, 0.2 + 0.8 * (0.5 + 0.5 * theta[:, 0]))
         sign = torch.where(broad, 1.0, -1.0)
         mean = torch.stack([sign, -sign], dim=1)
-        return mean + sd[:, None] * torch.randn(len(theta), 2, dtype=theta.dtype)
+        return mean + sd[:, None] * torch.randn(
+            len(theta), 2, dtype=theta.dtype, generator=generator
+        )
 
 
 def _log_normal(u: Tensor, mean: tuple[float, float], sd: Tensor) -> Tensor:

@@ -44,7 +44,7 @@ def test_one_lost_event_counts_as_ten(lost):
 
 def test_reconstruction_error_is_euclidean():
     x = np.zeros((2, 3))
-    assert reconstruction_error(x, x + [2.0, 3.0, 6.0]).value == 7.0
+    assert reconstruction_error(x, x + np.array([2.0, 3.0, 6.0])).value == 7.0
 
 
 def test_reconstruction_error_refuses_other_shapes():

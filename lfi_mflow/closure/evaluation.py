@@ -1,0 +1,61 @@
+"""A flow as numpy functions: float64 arrays in and out, in batches of bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import chain
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lfi_mflow.closure.published import Array
+from lfi_mflow.flows.flow import Flow
+
+__all__ = ["FlowEvaluator"]
+
+_BATCH = 2_000
+
+
+class FlowEvaluator:
+    """Samples, projections and densities of a flow for arrays of events.
+
+    Arguments:
+        flow: The flow; it is evaluated where it lives and in its precision.
+    """
+
+    def __init__(self, flow: Flow) -> None:
+        self.flow = flow.eval()
+        floating = (
+            tensor
+            for tensor in chain(flow.parameters(), flow.buffers())
+            if tensor.is_floating_point()
+        )
+        self._like = next(floating, torch.zeros(0))
+
+    def tensor(self, values: Array) -> Tensor:
+        """Return values in the precision and on the device of the flow."""
+        return torch.from_numpy(np.ascontiguousarray(values)).to(self._like)
+
+    def sample(self, theta: Array, seed: int) -> Array:
+        """Draw one event per row of theta: (N, p) -> (N, d)."""
+        generator = torch.Generator(device=self._like.device).manual_seed(seed)
+        return self._batched(lambda rows: self.flow.sample(rows, generator), theta)
+
+    def project(self, x: Array) -> Array:
+        """Project events on the learned manifold: (N, d) -> (N, d)."""
+        return self._batched(self.flow.project, x)
+
+    def log_prob(self, x: Array, theta: Array) -> Array:
+        """Log-density in original units: (N, d), (N, p) -> (N,)."""
+        return self._batched(self.flow.log_prob, x, theta)
+
+    def _batched(self, function: Callable[..., Tensor], *arrays: Array) -> Array:
+        """Apply a function to batches of rows."""
+        starts = range(0, len(arrays[0]), _BATCH)
+        with torch.no_grad():
+            parts = [
+                function(*(self.tensor(array[start : start + _BATCH]) for array in arrays))
+                for start in starts
+            ]
+        return torch.cat(parts).cpu().double().numpy()

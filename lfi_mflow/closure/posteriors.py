@@ -1,0 +1,95 @@
+"""Posteriors of many sets of events at once: draws, and marginal densities for figures.
+
+One parameter: an adaptive grid, which is exact, batched over the sets. More
+parameters: Markov chains, batched over the sets, with densities estimated from
+the draws.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.stats import gaussian_kde
+
+from lfi_mflow.closure.published import Array
+from lfi_mflow.inference.likelihood import LogPosterior, log_posterior
+from lfi_mflow.inference.mcmc import McmcSettings, sample_posterior
+from lfi_mflow.simulation import Prior
+
+__all__ = ["PosteriorSets", "sample_posteriors"]
+
+_CURVE_POINTS = 201
+_CHAINS = 16
+_TAIL = 1e-3
+
+
+@dataclass(frozen=True)
+class PosteriorSets:
+    """Posteriors of D sets of events.
+
+    Arguments:
+        draws: Draws, with shape (D, L, p).
+        marginal: Marginal density of a parameter of a set at given points:
+            ``marginal(row, column, theta)``, with ``theta`` of shape (K,).
+        prior: The prior.
+    """
+
+    draws: Array
+    marginal: Callable[[int, int, Array], Array]
+    prior: Prior
+
+    def span(self, row: int, column: int, other: PosteriorSets) -> Array:
+        """Points that cover the posterior of a parameter here and in ``other``, with shape (K,)."""
+        values = np.concatenate([self.draws[row, :, column], other.draws[row, :, column]])
+        low, high = np.quantile(values, [_TAIL, 1.0 - _TAIL])
+        margin = 0.15 * (high - low)
+        ends = np.clip(
+            [low - margin, high + margin], self.prior.low[column], self.prior.high[column]
+        )
+        return np.linspace(*ends, _CURVE_POINTS)
+
+
+def sample_posteriors(
+    likelihood: LogPosterior, prior: Prior, data_sets: int, n_draws: int, seed: int
+) -> PosteriorSets:
+    """Draw from the posteriors of D sets of events.
+
+    Arguments:
+        likelihood: Log-likelihoods (D, T, p) -> (D, T).
+        prior: The prior.
+        data_sets: Number D of sets.
+        n_draws: Number L of draws from each posterior.
+        seed: Seed of the draws.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    density = log_posterior(likelihood, prior)
+    return _by_chains(density, prior, data_sets, n_draws, generator)
+
+
+def _by_chains(
+    density: LogPosterior, prior: Prior, data_sets: int, n_draws: int, generator: torch.Generator
+) -> PosteriorSets:
+    """Several parameters: Markov chains."""
+    chains = max(_CHAINS, 4 * (prior.dim + 1))
+    settings = McmcSettings(
+        chains=chains,
+        draws=max(8, math.ceil(n_draws / chains)),
+        r_hat=1.05,
+        ess=min(400.0, 0.25 * n_draws),
+    )
+    run = sample_posterior(
+        density, prior, generator=generator, data_sets=data_sets, settings=settings
+    )
+    flat = run.theta.flatten(1, 2)
+    # The chains in random order: what is cut off is then no chain in particular.
+    order = torch.randperm(flat.shape[1], generator=generator)[:n_draws]
+    draws = flat[:, order].numpy()
+
+    def marginal(row: int, column: int, theta: Array) -> Array:
+        return np.asarray(gaussian_kde(draws[row, :, column])(theta))
+
+    return PosteriorSets(draws, marginal, prior)

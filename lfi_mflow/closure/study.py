@@ -1,0 +1,106 @@
+"""The closure test of a model: simulate what is known, and see whether the model knows it too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+
+from lfi_mflow.closure.checks import CHECKS, ClosureSettings, Study, surface_curves
+from lfi_mflow.closure.evaluation import FlowEvaluator
+from lfi_mflow.closure.record import ClosureReport, Metric, Target
+from lfi_mflow.closure.targets import METRICS, load_targets
+from lfi_mflow.errors import ModelMismatchError, UnknownNameError
+from lfi_mflow.flows.flow import Flow
+from lfi_mflow.provenance import provenance
+from lfi_mflow.simulation import Prior, Simulator
+
+__all__ = ["run_closure"]
+
+
+def run_closure(
+    flow: Flow,
+    simulator: Simulator,
+    prior: Prior,
+    *,
+    metrics: Iterable[str] = METRICS,
+    seed: int = 0,
+    settings: ClosureSettings | None = None,
+    targets: Mapping[str, Target] | None = None,
+) -> ClosureReport:
+    """Test a model against the simulator that it was trained on.
+
+    Arguments:
+        flow: The trained flow.
+        simulator: The simulator; what it offers beyond events decides which
+            metrics can be computed.
+        prior: Distribution of theta for generated events and calibration, and the
+            prior of all posteriors.
+        metrics: Names of the metrics, from :data:`METRICS`.
+        seed: Seed of all randomness.
+        settings: Sizes of the test.
+        targets: Target of each metric; None for those of the simulator that come
+            with the package (:func:`load_targets`).
+
+    Returns:
+        Metrics, the reasons for those that were skipped, and the curves that
+        figures are drawn from: ``surface`` (``truth`` and ``model``, each with
+        ``x`` and, where known, ``log_prob`` and ``distance``), ``posterior`` (a row
+        per observed set and parameter: ``theta``, ``model``, ``exact``, ``truth``),
+        ``posterior_mmd2`` (of each set), ``ood`` (the AUC of each score) and
+        ``sbc`` (``ranks`` and ``n_draws``).
+
+    Raises:
+        UnknownNameError: If there is no metric of a name.
+        ModelMismatchError: If flow, simulator and prior differ in their dimensions.
+    """
+    chosen = _known(metrics)
+    _check_dimensions(flow, simulator, prior)
+    settings = settings or ClosureSettings()
+    study = Study(FlowEvaluator(flow), simulator, prior, seed, settings)
+    goals = load_targets(simulator=simulator.name) if targets is None else targets
+    found: dict[str, Metric] = {}
+    skipped: dict[str, str] = {}
+    curves = surface_curves(study, study.rng(len(METRICS)))
+    for name in chosen:
+        check = CHECKS[name]
+        obstacle = check.obstacle(study)
+        if obstacle is not None:
+            skipped[name] = obstacle
+            continue
+        outcome = check.run(study, study.rng(METRICS.index(name)))
+        estimate = outcome.estimate
+        found[name] = Metric.judged(estimate.value, estimate.uncertainty, goals.get(name))
+        curves |= outcome.curves
+    origin = {
+        **provenance(),
+        "simulator": simulator.name,
+        "prior": prior.describe([parameter.name for parameter in simulator.parameters]),
+        "seed": seed,
+        "sizes": asdict(settings),
+    }
+    return ClosureReport(found, origin, curves, skipped)
+
+
+def _known(metrics: Iterable[str]) -> tuple[str, ...]:
+    """Check the names of metrics and return them in the order of :data:`METRICS`."""
+    names = list(metrics)
+    for name in names:
+        if name not in CHECKS:
+            raise UnknownNameError("closure metric", name, METRICS)
+    return tuple(name for name in METRICS if name in names)
+
+
+def _check_dimensions(flow: Flow, simulator: Simulator, prior: Prior) -> None:
+    """Refuse a flow that cannot have been trained on this simulator."""
+    pairs = (
+        ("observables", flow.data_dim, len(simulator.observables)),
+        ("parameters", flow.theta_dim, len(simulator.parameters)),
+        ("parameters in the prior", flow.theta_dim, prior.dim),
+    )
+    for what, expected, found in pairs:
+        if expected != found:
+            raise ModelMismatchError(
+                f"{expected} {what}, as in the model",
+                f"{found} with simulator {simulator.name!r}",
+                "name the simulator that the model was trained on",
+            )

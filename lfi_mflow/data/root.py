@@ -1,0 +1,142 @@
+"""Columns of a ROOT file: TTrees and RNTuples, read by uproot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from lfi_mflow.errors import (
+    ConfigError,
+    DataError,
+    FileFormatError,
+    LfiMflowError,
+    UnknownNameError,
+)
+from lfi_mflow.files import require_file
+
+__all__ = ["RootTable", "open_root"]
+
+_KINDS = ["TTree", "TNtuple", "TNtupleD", "ROOT::RNTuple", "ROOT::Experimental::RNTuple"]
+
+
+class RootTable:
+    """A TTree or RNTuple that is open for reading.
+
+    Arguments:
+        tree: What uproot returned for it.
+        path: The file, for the error messages.
+
+    Attributes:
+        columns: The names of its branches.
+    """
+
+    columns: tuple[str, ...]
+
+    def __init__(self, tree: Any, path: Path) -> None:
+        self._tree, self._path = tree, path
+        keys = list(tree.keys())
+        # A branch inside a split branch is known by its path and by its own name.
+        self.columns = tuple(dict.fromkeys([*keys, *(key.rpartition("/")[2] for key in keys)]))
+
+    def __len__(self) -> int:
+        """Return the number of entries."""
+        return int(self._tree.num_entries)
+
+    def read(self, names: Sequence[str], start: int, stop: int) -> dict[str, Any]:
+        """Return awkward arrays of the entries of some branches.
+
+        Raises:
+            UnknownNameError: If there is no such branch; the nearest are offered.
+            DataError: If the entries are damaged or of a type uproot cannot read.
+        """
+        for name in names:
+            if name not in self.columns:
+                raise UnknownNameError(
+                    f"branch of {self._path}", name, self.columns, "see lfi-mflow info FILE"
+                )
+        try:
+            return {
+                name: self._tree[name].array(entry_start=start, entry_stop=stop, library="ak")
+                for name in names
+            }
+        except Exception as error:  # uproot raises many kinds
+            raise DataError(
+                f"readable entries {start} to {stop} of {', '.join(names)} in {self._path}",
+                f"{type(error).__name__}: {_first_line(error)}",
+                "check the file with ROOT, or copy it again",
+            ) from error
+
+
+@contextmanager
+def open_root(path: Path, tree: str | None) -> Iterator[RootTable]:
+    """Open a TTree or RNTuple of a ROOT file.
+
+    Arguments:
+        path: The file.
+        tree: Name of the tree; None if the file holds only one.
+
+    Raises:
+        FileFormatError: If the file is missing, truncated, not ROOT, or holds no tree.
+        UnknownNameError: If there is no such tree; the nearest are offered.
+        ConfigError: If no name was given and there are several trees.
+    """
+    import uproot  # noqa: PLC0415 - heavy, and only importing needs it
+
+    require_file(path, "a ROOT file")
+    with _explain(path):
+        file = uproot.open(path)
+    with file:
+        _check_length(path, file.file.fEND)
+        with _explain(path):
+            trees = sorted(set(file.keys(filter_classname=_KINDS, cycle=False)))
+            name = _choose(trees, tree, path)
+            table = RootTable(file[name], path)
+        yield table
+
+
+def _check_length(path: Path, length: int) -> None:
+    """Compare a file with the length in its header: uproot opens some truncated files."""
+    size = path.stat().st_size
+    if size < length:
+        raise FileFormatError(
+            f"a ROOT file of {length} bytes at {path}",
+            f"a truncated one of {size} bytes",
+            "copy the file again",
+        )
+
+
+def _choose(trees: Sequence[str], wanted: str | None, path: Path) -> str:
+    """Return the name of the tree to read."""
+    if wanted is None:
+        if len(trees) == 1:
+            return trees[0]
+        expected = f"one TTree or RNTuple in {path}"
+        if not trees:
+            raise FileFormatError(expected, "none", "give a file that holds events")
+        raise ConfigError(expected, f"{len(trees)}: {', '.join(trees)}", "name the tree to read")
+    if wanted not in trees:
+        raise UnknownNameError(f"TTree or RNTuple in {path}", wanted, trees)
+    return wanted
+
+
+@contextmanager
+def _explain(path: Path) -> Iterator[None]:
+    """Turn what uproot raises on a damaged file into one clear line."""
+    try:
+        yield
+    except LfiMflowError:
+        raise
+    except Exception as error:  # uproot raises many kinds
+        raise FileFormatError(
+            f"a ROOT file at {path}",
+            f"one that cannot be read ({_first_line(error)})",
+            "check the path, or copy the file again",
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    """Return the first line of an error's message."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

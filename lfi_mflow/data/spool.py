@@ -1,0 +1,164 @@
+"""The chunks of an unfinished production, in a folder beside its output.
+
+``.events.h5.partial/`` holds ``job.json``, which says what is being produced,
+and one file per finished chunk. A chunk is written under a temporary name and
+renamed, so that after a kill it is there or not; the checksums inside tell the
+rare one that a crash of the machine has damaged, which is then simulated again.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import glob
+import hashlib
+import inspect
+import json
+import shutil
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lfi_mflow.errors import InputError
+from lfi_mflow.files import atomic_output, explain_storage_errors
+from lfi_mflow.simulation import Events
+from lfi_mflow.simulation.contract import Simulator
+from lfi_mflow.simulation.runner import SimulationJob
+
+__all__ = ["Spool", "open_spool"]
+
+_VERSION = 1
+
+
+class Spool:
+    """The finished chunks of a job.
+
+    Arguments:
+        folder: Where they are.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def finished(self, job: SimulationJob) -> set[int]:
+        """Return the numbers of the chunks that are there and whole."""
+        return {index for index in range(job.n_chunks) if self._is_whole(index)}
+
+    def save(self, index: int, events: Events) -> None:
+        """Write a chunk.
+
+        Raises:
+            StorageError: If the disk is full.
+        """
+        path = self._path(index)
+        temporary = path.with_suffix(".tmp")
+        # Not synced to the disk: a chunk that a power cut damages is simulated again.
+        with explain_storage_errors(path):
+            try:
+                with temporary.open("wb") as handle:
+                    np.savez(handle, **events.columns())  # type: ignore[arg-type]
+                temporary.replace(path)
+            finally:
+                with suppress(FileNotFoundError):
+                    temporary.unlink()
+
+    def load(self, index: int) -> Events:
+        """Read a chunk."""
+        with np.load(self._path(index), allow_pickle=False) as arrays:
+            return Events(**{name: arrays[name] for name in arrays.files})
+
+    def remove(self) -> None:
+        """Delete the folder."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _path(self, index: int) -> Path:
+        """Return where a chunk is."""
+        return self.folder / f"chunk-{index:08d}.npz"
+
+    def _is_whole(self, index: int) -> bool:
+        """Whether a chunk is there with correct checksums."""
+        path = self._path(index)
+        if not path.exists():
+            return False
+        try:
+            with zipfile.ZipFile(path) as archive:
+                return archive.testzip() is None
+        except (zipfile.BadZipFile, OSError, EOFError):
+            return False
+
+
+@contextmanager
+def open_spool(output: Path, job: SimulationJob, simulator: Simulator) -> Iterator[Spool]:
+    """Open the spool of a job beside its output, and keep other runs out of it.
+
+    Raises:
+        InputError: If the folder belongs to another job, or another run works in it.
+        StorageError: If the disk is full.
+    """
+    folder = output.with_name(f".{output.name}.partial")
+    with explain_storage_errors(folder):
+        folder.mkdir(exist_ok=True)
+        lock = (folder / "lock").open("w")
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise InputError(
+                f"one run that writes {output}",
+                "another that is at work",
+                "wait for it to end, or choose another name",
+            ) from error
+        except OSError:
+            pass  # this file system knows no locks
+        _claim(
+            folder, {"version": _VERSION, "job": job.to_table(), "code": _code_digest(simulator)}
+        )
+        _remove_half_written(output)
+        yield Spool(folder)
+
+
+def _remove_half_written(output: Path) -> None:
+    """Delete what a killed run has left of the output under a temporary name."""
+    for path in output.parent.glob(f".{glob.escape(output.name)}.????????.tmp"):
+        path.unlink(missing_ok=True)
+
+
+def _claim(folder: Path, wanted: dict[str, Any]) -> None:
+    """Note what is produced in the folder, or check that it is the same."""
+    path = folder / "job.json"
+    wanted = json.loads(json.dumps(wanted))
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        found = {}
+    if found == wanted:
+        return
+    if any(folder.glob("chunk-*.npz")):
+        raise InputError(
+            f"the unfinished job in {folder} to be the same",
+            f"another one (different: {_difference(found, wanted)})",
+            f"give the same options to continue it, or drop it with: rm -r {folder}",
+        )
+    with atomic_output(path) as temporary:
+        temporary.write_text(json.dumps(wanted, indent=1), encoding="utf-8")
+
+
+def _difference(found: dict[str, Any], wanted: dict[str, Any]) -> str:
+    """Name what differs between two jobs."""
+    if found.get("job") == wanted["job"]:
+        return "the code of the simulator"
+    before, now = found.get("job", {}), wanted["job"]
+    changed = [key for key in now if before.get(key) != now[key]]
+    return ", ".join(f"{key} was {before.get(key)}, is {now[key]}" for key in changed)
+
+
+def _code_digest(simulator: Simulator) -> str | None:
+    """Return the SHA-256 of the file that defines a simulator, None if there is none."""
+    try:
+        source = inspect.getsourcefile(type(simulator))
+    except TypeError:
+        return None
+    return None if source is None else hashlib.sha256(Path(source).read_bytes()).hexdigest()

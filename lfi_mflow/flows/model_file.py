@@ -1,0 +1,169 @@
+"""The model file: one file that holds a trained flow and all that is needed to use it.
+
+A ``.mflow`` file is a safetensors file: weights and standardisation as tensors,
+everything else as one JSON text in its header. Nothing in it is ever executed,
+so files from strangers can be opened.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from lfi_mflow.config import from_table
+from lfi_mflow.data import EventMetadata
+from lfi_mflow.errors import ConfigError, FileFormatError
+from lfi_mflow.files import atomic_output, require_file
+from lfi_mflow.flows.manifold import ManifoldFlow
+from lfi_mflow.flows.presets import Dimensions, build_flow
+
+__all__ = ["Model", "ModelMetadata", "load_model", "save_model"]
+
+SCHEMA_VERSION = 1
+_KEY = "lfi_mflow"
+
+
+@dataclass(frozen=True)
+class ModelMetadata:
+    """What a trained model is and where it comes from.
+
+    Arguments:
+        preset: Name of the preset.
+        dimensions: Dimensions of data, manifold and parameters.
+        settings: Settings of the flow, as :func:`lfi_mflow.flows.build_flow` takes them.
+        events: What the training events were: names, units, simulator, prior.
+        digest: SHA-256 of the training events.
+        n_events: Number of training events, validation included.
+        training: Configuration of the training, its seed, and what it measured:
+            ``distance_quantiles`` are 1001 quantiles of the distance of the
+            validation events to the manifold.
+        history: Losses and rates by phase and epoch.
+        mapping: Column mapping of the training file, if it was imported.
+        provenance: Versions, command and time.
+    """
+
+    preset: str
+    dimensions: Dimensions
+    settings: Mapping[str, Any]
+    events: EventMetadata
+    digest: str
+    n_events: int
+    training: Mapping[str, Any] = field(default_factory=dict)
+    history: Mapping[str, Any] = field(default_factory=dict)
+    mapping: Mapping[str, Any] | None = None
+    provenance: Mapping[str, str] = field(default_factory=dict)
+
+    def to_table(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        fields = {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
+        plain = {
+            "dimensions": dataclasses.asdict(self.dimensions),
+            "events": self.events.to_table(),
+        }
+        return {**fields, **plain}
+
+    @staticmethod
+    def from_table(table: Mapping[str, Any]) -> ModelMetadata:
+        """Rebuild the metadata from :meth:`to_table`.
+
+        Raises:
+            ConfigError: If a key is missing or its value has another type.
+        """
+        if not isinstance(table.get("events"), Mapping):
+            raise ConfigError("the table 'events' in the model's metadata", "none", "retrain")
+        events = EventMetadata.from_table(table["events"])
+        return from_table(ModelMetadata, {**table, "events": events}, "the model's metadata")
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained flow with its metadata.
+
+    Arguments:
+        flow: The flow, in evaluation mode.
+        metadata: What it is and where it comes from.
+    """
+
+    flow: ManifoldFlow
+    metadata: ModelMetadata
+
+
+def save_model(model: Model, path: Path | str) -> None:
+    """Write a model file; the old one stays until the new one is complete.
+
+    Raises:
+        StorageError: If the disk is full or cannot be written.
+    """
+    tensors = {
+        name: value.detach().cpu().contiguous() for name, value in model.flow.state_dict().items()
+    }
+    header = {"schema_version": SCHEMA_VERSION, **model.metadata.to_table()}
+    with atomic_output(Path(path)) as temporary:
+        save_file(tensors, temporary, metadata={_KEY: json.dumps(header, allow_nan=False)})
+
+
+def load_model(path: Path | str, device: str | torch.device = "cpu") -> Model:
+    """Read a model file.
+
+    Arguments:
+        path: The file.
+        device: Where the flow is to live.
+
+    Raises:
+        FileFormatError: If the file is missing, truncated, not a model file, or
+            of another schema version.
+    """
+    path = require_file(Path(path), "a model file")
+    try:
+        with safe_open(path, framework="pt", device=str(device)) as file:
+            header = _read_header(file.metadata() or {}, path)
+            metadata = ModelMetadata.from_table(header)
+            flow = build_flow(metadata.preset, metadata.dimensions, metadata.settings)
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ConfigError) as error:
+        raise FileFormatError(
+            f"a model file at {path}", f"a damaged or foreign file ({error})", "train it again"
+        ) from error
+    _load_weights(flow, tensors, path)
+    return Model(flow.to(device).eval(), metadata)
+
+
+def _read_header(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:
+    """Return the JSON of the header, checked for its schema version."""
+    try:
+        header = json.loads(metadata[_KEY])
+    except (KeyError, ValueError) as error:
+        raise FileFormatError(
+            f"a model file at {path}", "a safetensors file of something else", "check the path"
+        ) from error
+    version = header.pop("schema_version", None)
+    if version != SCHEMA_VERSION:
+        raise FileFormatError(
+            f"model schema version {SCHEMA_VERSION} in {path}",
+            f"version {version}",
+            "train the model again with this version of lfi-mflow",
+        )
+    return dict(header)
+
+
+def _load_weights(flow: ManifoldFlow, tensors: dict[str, torch.Tensor], path: Path) -> None:
+    """Fill the flow; names and shapes must agree exactly."""
+    if tensors and all(
+        value.dtype == torch.float64 for value in tensors.values() if value.is_floating_point()
+    ):
+        flow.double()
+    try:
+        flow.load_state_dict(tensors)
+    except RuntimeError as error:
+        first_line = str(error).splitlines()[-1].strip()
+        raise FileFormatError(
+            f"the weights of the model in {path}", f"others ({first_line})", "train it again"
+        ) from error

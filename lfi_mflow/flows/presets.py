@@ -1,0 +1,112 @@
+"""The flows of the literature by name.
+
+A preset is data: a name, where it comes from, its settings, and how to build it
+for given dimensions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lfi_mflow.charts import CouplingChart, CouplingSettings, Standardisation
+from lfi_mflow.config import from_table
+from lfi_mflow.errors import UnknownNameError
+from lfi_mflow.flows.flow import Reference
+from lfi_mflow.flows.latent import LatentFlow, LatentSettings
+from lfi_mflow.flows.manifold import ManifoldFlow
+
+__all__ = ["PRESETS", "Dimensions", "FlowSettings", "Preset", "build_flow", "get_preset"]
+
+
+@dataclass(frozen=True)
+class Dimensions:
+    """The dimensions of a problem.
+
+    Arguments:
+        data: Dimension d of the events.
+        latent: Dimension n of the manifold.
+        theta: Number p of parameters.
+    """
+
+    data: int
+    latent: int
+    theta: int
+
+
+@dataclass(frozen=True)
+class FlowSettings:
+    """The architecture of a flow.
+
+    Arguments:
+        chart: The coupling bijection of the chart.
+        latent: The latent flow.
+    """
+
+    chart: CouplingSettings = field(default_factory=CouplingSettings)
+    latent: LatentSettings = field(default_factory=LatentSettings)
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A flow of the literature.
+
+    Arguments:
+        name: Its name, as in the paper.
+        summary: One line on what it is.
+        reference: The measure its densities refer to.
+        source: Paper.
+        build: Makes the flow for given dimensions and settings.
+    """
+
+    name: str
+    summary: str
+    reference: Reference
+    source: str
+    build: Callable[[Dimensions, FlowSettings], ManifoldFlow]
+
+
+def _m_flow(dimensions: Dimensions, settings: FlowSettings) -> ManifoldFlow:
+    """Build an M-flow: coupling chart, conditional spline flow on its coordinates."""
+    return ManifoldFlow(
+        Standardisation(dimensions.data),
+        CouplingChart(dimensions.data, dimensions.latent, settings.chart),
+        LatentFlow(dimensions.latent, dimensions.theta, settings.latent),
+    )
+
+
+PRESETS: Mapping[str, Preset] = {
+    preset.name: preset
+    for preset in (
+        Preset(
+            "m-flow",
+            "learned manifold by a coupling bijection, conditional density on it",
+            "hausdorff",
+            "Brehmer and Cranmer 2020, arXiv:2003.13913",
+            _m_flow,
+        ),
+    )
+}
+
+
+def get_preset(name: str) -> Preset:
+    """Look up a preset.
+
+    Raises:
+        UnknownNameError: If there is none of that name; the nearest are offered.
+    """
+    if name not in PRESETS:
+        raise UnknownNameError("model", name, PRESETS, "list them with: lfi-mflow models")
+    return PRESETS[name]
+
+
+def build_flow(name: str, dimensions: Dimensions, settings: Mapping[str, Any]) -> ManifoldFlow:
+    """Build a flow from the name of its preset and a table of settings.
+
+    Raises:
+        UnknownNameError: If the preset or a setting does not exist.
+        ConfigError: If a setting or the dimensions cannot be.
+    """
+    preset = get_preset(name)
+    return preset.build(dimensions, from_table(FlowSettings, settings, f"the settings of {name}"))

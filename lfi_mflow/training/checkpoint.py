@@ -1,0 +1,91 @@
+"""Checkpoints: all that a run needs to go on bit for bit after the last finished epoch.
+
+The file is read with ``weights_only``: tensors and plain values, no code.
+"""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lfi_mflow.errors import ConfigError, FileFormatError
+from lfi_mflow.files import atomic_output
+
+__all__ = ["Checkpoint", "CheckpointFile"]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The state after a finished epoch.
+
+    Arguments:
+        phase: Index of the phase.
+        flow: Weights of the flow.
+        best: Weights with the smallest validation loss of the phase.
+        optimiser: State of the optimiser.
+        history: The record so far.
+    """
+
+    phase: int
+    flow: dict[str, Any]
+    best: dict[str, Any]
+    optimiser: dict[str, Any]
+    history: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class CheckpointFile:
+    """Where a run keeps its checkpoint.
+
+    Arguments:
+        path: The file.
+        run: What identifies the run: configuration and data.
+    """
+
+    path: Path
+    run: dict[str, Any]
+
+    def save(self, checkpoint: Checkpoint) -> None:
+        """Replace the checkpoint.
+
+        Raises:
+            StorageError: If the disk is full or cannot be written.
+        """
+        with atomic_output(self.path) as temporary:
+            torch.save({"run": self.run, **vars(checkpoint)}, temporary)
+
+    def load(self) -> Checkpoint:
+        """Read the checkpoint.
+
+        Raises:
+            FileFormatError: If the file is damaged.
+            ConfigError: If it belongs to a run with another configuration or data.
+        """
+        try:
+            state = torch.load(self.path, weights_only=True, map_location="cpu")
+            run = state.pop("run")
+            checkpoint = Checkpoint(**state)
+        except (RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
+            raise FileFormatError(
+                f"a checkpoint at {self.path}", "a damaged file", "train without --resume"
+            ) from error
+        for key, value in self.run.items():
+            if run.get(key) != value:
+                raise ConfigError(
+                    f"a checkpoint of this run in {self.path}",
+                    f"one with another {key}",
+                    "use the same options, or train without --resume",
+                )
+        return checkpoint
+
+    def exists(self) -> bool:
+        """Say whether there is a checkpoint."""
+        return self.path.is_file()
+
+    def remove(self) -> None:
+        """Forget the checkpoint."""
+        self.path.unlink(missing_ok=True)

@@ -1,0 +1,328 @@
+"""Training events: resident on the device when they fit, streamed when they do not.
+
+Both kinds offer the same three things: the moments of the features, a split into
+training and validation events, and batches of whatever an objective prepared.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lfi_mflow.data import EventFile
+from lfi_mflow.errors import DataError
+from lfi_mflow.simulation import Events
+
+__all__ = ["Batch", "PreparedEvents", "ResidentEvents", "StreamedEvents", "TrainingEvents"]
+
+Prepare = Callable[[Tensor], Tensor]
+
+_BLOCK = 2**16
+
+
+class Batch(NamedTuple):
+    """Prepared events: what the loss needs (B, *), theta (B, p), and weights (B,) or None."""
+
+    prepared: Tensor
+    theta: Tensor
+    weight: Tensor | None
+
+
+class PreparedEvents(ABC):
+    """Events as the objective of a phase wants them, in batches."""
+
+    @abstractmethod
+    def steps(self, batch_size: int) -> int:
+        """Number of batches in :meth:`training`."""
+
+    @abstractmethod
+    def training(self, batch_size: int, seed: int) -> Iterator[Batch]:
+        """Shuffled batches of equal size; what does not fill a batch waits for another epoch."""
+
+    @abstractmethod
+    def validation(self) -> Iterator[Batch]:
+        """The validation events in large batches."""
+
+    @abstractmethod
+    def some(self) -> Batch:
+        """A representative part of the training events, for fitting standardisations."""
+
+
+class TrainingEvents(ABC):
+    """Events to train on, split into training and validation."""
+
+    n_train: int
+    n_validation: int
+
+    @abstractmethod
+    def moments(self) -> tuple[Tensor, Tensor]:
+        """Mean (d,) and covariance (d, d) of the features in float64."""
+
+    @abstractmethod
+    def validation_events(self) -> Iterator[Tensor]:
+        """Features of the validation events in blocks: (B, d)."""
+
+    @abstractmethod
+    def prepare(self, function: Prepare) -> PreparedEvents:
+        """Apply ``function`` to the features: (B, d) -> (B, *)."""
+
+
+class ResidentEvents(TrainingEvents):
+    """Events in the memory of the device, split at random.
+
+    Arguments:
+        x: Features, with shape (N, d), on the device and in the precision of the flow.
+        theta: Parameters, with shape (N, p).
+        weight: Positive weights, with shape (N,), or None.
+        validation_fraction: Fraction of events for validation.
+        seed: Seed of the split.
+    """
+
+    def __init__(
+        self,
+        x: Tensor,
+        theta: Tensor,
+        weight: Tensor | None = None,
+        *,
+        validation_fraction: float,
+        seed: int,
+    ) -> None:
+        self.n_validation = _validation_size(len(x), validation_fraction)
+        self.n_train = len(x) - self.n_validation
+        order = _permutation(len(x), seed, x.device)
+        self._x, self._theta, self._weight = x, theta, weight
+        self._rows = order.split([self.n_train, self.n_validation])
+
+    @classmethod
+    def read(
+        cls,
+        file: EventFile,
+        *,
+        dtype: torch.dtype,
+        device: torch.device,
+        validation_fraction: float,
+        seed: int,
+    ) -> ResidentEvents:
+        """Read the finite events of a file block by block."""
+        arrays: dict[str, Tensor] = {}
+        count = 0
+        for block in file.blocks(_BLOCK):
+            events = finite_events(block)
+            for name in ("theta", "x", "weight"):
+                values = events.columns().get(name)
+                if values is None:
+                    continue
+                if name not in arrays:
+                    shape = (len(file), *values.shape[1:])
+                    arrays[name] = torch.empty(shape, dtype=dtype, device=device)
+                arrays[name][count : count + len(values)] = torch.from_numpy(values)
+            count += len(events)
+        arrays = {name: values[:count] for name, values in arrays.items()}
+        return cls(
+            arrays["x"],
+            arrays["theta"],
+            arrays.get("weight"),
+            validation_fraction=validation_fraction,
+            seed=seed,
+        )
+
+    def moments(self) -> tuple[Tensor, Tensor]:
+        """Mean (d,) and covariance (d, d) of the features in float64."""
+        return _moments(block.cpu().double() for block in self._x.split(_BLOCK))
+
+    def validation_events(self) -> Iterator[Tensor]:
+        """Features of the validation events in blocks: (B, d)."""
+        for rows in self._rows[1].split(_BLOCK):
+            yield self._x[rows]
+
+    def prepare(self, function: Prepare) -> PreparedEvents:
+        """Apply ``function`` to the features once: (B, d) -> (B, *)."""
+        with torch.no_grad():
+            prepared = torch.cat([function(block) for block in self._x.split(_BLOCK)])
+        return _PreparedResident(Batch(prepared, self._theta, self._weight), self._rows)
+
+
+class _PreparedResident(PreparedEvents):
+    """Prepared events in memory."""
+
+    def __init__(self, events: Batch, rows: tuple[Tensor, ...]) -> None:
+        self._events = events
+        self._train, self._validation = rows
+
+    def steps(self, batch_size: int) -> int:
+        """Number of batches in :meth:`training`."""
+        return max(1, len(self._train) // batch_size)
+
+    def training(self, batch_size: int, seed: int) -> Iterator[Batch]:
+        """Shuffled batches of equal size."""
+        order = self._train[_permutation(len(self._train), seed, self._train.device)]
+        used = self.steps(batch_size) * batch_size
+        return (self._take(rows) for rows in order[:used].split(batch_size))
+
+    def validation(self) -> Iterator[Batch]:
+        """The validation events in large batches."""
+        return (self._take(rows) for rows in self._validation.split(_BLOCK // 4))
+
+    def some(self) -> Batch:
+        """A representative part of the training events."""
+        return self._take(self._train[:_BLOCK])
+
+    def _take(self, rows: Tensor) -> Batch:
+        """Return the events of some rows."""
+        weight = None if self._events.weight is None else self._events.weight[rows]
+        return Batch(self._events.prepared[rows], self._events.theta[rows], weight)
+
+
+class StreamedEvents(TrainingEvents):
+    """Events that stay in their file; the last of them are for validation.
+
+    The rows have to be in random order, as ``lfi-mflow simulate`` writes them.
+
+    Arguments:
+        file: The open file.
+        dtype: Precision of the flow.
+        device: Device of the flow.
+        validation_fraction: Fraction of events for validation.
+    """
+
+    def __init__(
+        self,
+        file: EventFile,
+        *,
+        dtype: torch.dtype,
+        device: torch.device,
+        validation_fraction: float,
+    ) -> None:
+        self.n_validation = _validation_size(len(file), validation_fraction)
+        self.n_train = len(file) - self.n_validation
+        self.file = file
+        self._dtype, self._device = dtype, device
+
+    def moments(self) -> tuple[Tensor, Tensor]:
+        """Mean (d,) and covariance (d, d) of the features in float64."""
+        blocks = (finite_events(block).x for block in self.file.blocks(_BLOCK))
+        return _moments(torch.from_numpy(x).double() for x in blocks)
+
+    def validation_events(self) -> Iterator[Tensor]:
+        """Features of the validation events in blocks: (B, d)."""
+        return (batch.prepared for batch in self.prepare(lambda x: x).validation())
+
+    def prepare(self, function: Prepare) -> PreparedEvents:
+        """Apply ``function`` to the features of each batch: (B, d) -> (B, *)."""
+        return _PreparedStream(self, function)
+
+    def batch(self, events: Events, function: Prepare) -> Batch:
+        """Bring events to the device and prepare them."""
+        events = finite_events(events)
+        x, theta = self._tensor(events.x), self._tensor(events.theta)
+        weight = None if events.weight is None else self._tensor(events.weight)
+        with torch.no_grad():
+            return Batch(function(x), theta, weight)
+
+    def _tensor(self, values: NDArray[np.floating]) -> Tensor:
+        """Bring an array to the device."""
+        return torch.from_numpy(values).to(self._device, self._dtype)
+
+
+class _PreparedStream(PreparedEvents):
+    """Prepared events that are read again in every epoch."""
+
+    def __init__(self, events: StreamedEvents, function: Prepare) -> None:
+        self._events = events
+        self._function = function
+
+    def steps(self, batch_size: int) -> int:
+        """Number of batches in :meth:`training`."""
+        return max(1, self._events.n_train // batch_size)
+
+    def training(self, batch_size: int, seed: int) -> Iterator[Batch]:
+        """Shuffled batches of equal size."""
+        rows = slice(0, self._events.n_train)
+        stream = self._events.file.shuffled_batches(
+            batch_size, np.random.default_rng(seed), rows=rows
+        )
+        for _, events in zip(range(self.steps(batch_size)), stream, strict=False):
+            yield self._events.batch(events, self._function)
+
+    def validation(self) -> Iterator[Batch]:
+        """The validation events in large batches."""
+        first, last = self._events.n_train, len(self._events.file)
+        for start in range(first, last, _BLOCK // 4):
+            rows = slice(start, min(start + _BLOCK // 4, last))
+            yield self._events.batch(self._events.file.read(rows), self._function)
+
+    def some(self) -> Batch:
+        """A representative part of the training events."""
+        rows = slice(0, min(_BLOCK, self._events.n_train))
+        return self._events.batch(self._events.file.read(rows), self._function)
+
+
+def finite_events(events: Events) -> Events:
+    """Drop events with a value in theta or x that is not finite."""
+    good = np.isfinite(events.x).all(axis=1) & np.isfinite(events.theta).all(axis=1)
+    return events if good.all() else events[good]
+
+
+def check_events(file: EventFile, path: Path, *, drop_nonfinite: bool) -> dict[str, int]:
+    """Check that a file can be trained on; return the non-finite values by column.
+
+    Raises:
+        DataError: If there are fewer than 20 events, values that are not finite
+            and ``drop_nonfinite`` is false, or negative weights.
+    """
+    if len(file) < 20:
+        raise DataError("at least 20 events", f"{len(file)} in {path}", "simulate more")
+    bad = file.nonfinite()
+    if bad and not drop_nonfinite:
+        columns = ", ".join(f"{count} in {name}" for name, count in bad.items())
+        raise DataError(
+            f"finite values in {path}",
+            f"NaN or infinite ones: {columns}",
+            "mend the file, or add --drop-nonfinite",
+        )
+    if "weight" in file.columns and _has_negative_weights(file):
+        raise DataError(
+            f"weights >= 0 in {path}",
+            "negative ones, with which the likelihood has no maximum",
+            "resample the events to positive weights",
+        )
+    return bad
+
+
+def _validation_size(events: int, fraction: float) -> int:
+    """Return the number of validation events, at least one."""
+    return min(events - 1, max(1, round(events * fraction)))
+
+
+def _permutation(length: int, seed: int, device: torch.device) -> Tensor:
+    """Return a random order that is the same on every device."""
+    return torch.randperm(length, generator=torch.Generator().manual_seed(seed)).to(device)
+
+
+def _moments(blocks: Iterator[Tensor]) -> tuple[Tensor, Tensor]:
+    """Merge mean and covariance of blocks (Chan et al. 1983), which does not cancel."""
+    count, mean, scatter = 0, torch.zeros(1), torch.zeros(1, 1)
+    for block in blocks:
+        new, centre = len(block), block.mean(dim=0)
+        shift = centre - mean if count else torch.zeros_like(centre)
+        residual = block - centre
+        total = count + new
+        outer = torch.outer(shift, shift) * (count * new / total)
+        scatter = scatter + residual.T @ residual + outer
+        mean = mean + shift * (new / total) if count else centre
+        count = total
+    return mean, scatter / max(count - 1, 1)
+
+
+def _has_negative_weights(file: EventFile) -> bool:
+    """Say whether a weight is negative."""
+    return any(
+        block.weight is not None and bool(np.any(block.weight < 0)) for block in file.blocks(_BLOCK)
+    )

@@ -1,0 +1,91 @@
+"""The record of a training run."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["EpochRecord", "History", "PhaseRecord"]
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """Mean losses of one epoch.
+
+    Arguments:
+        epoch: Its number, from 0.
+        train: Mean training loss.
+        validation: Mean validation loss at the end of the epoch.
+        learning_rate: Learning rate of the last step.
+        seconds: Wall-clock time.
+    """
+
+    epoch: int
+    train: float
+    validation: float
+    learning_rate: float
+    seconds: float
+
+
+@dataclass
+class PhaseRecord:
+    """The epochs of one phase.
+
+    Arguments:
+        name: Name of the phase.
+        objective: Name of its objective.
+        epochs: The epochs so far.
+    """
+
+    name: str
+    objective: str
+    epochs: list[EpochRecord] = field(default_factory=list)
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch with the smallest validation loss, whose weights were kept."""
+        return min(self.epochs, key=lambda record: record.validation).epoch
+
+    @property
+    def seconds(self) -> float:
+        """Wall-clock time of the phase."""
+        return sum(record.seconds for record in self.epochs)
+
+
+@dataclass
+class History:
+    """The phases of one run.
+
+    Arguments:
+        phases: The phases so far.
+    """
+
+    phases: list[PhaseRecord] = field(default_factory=list)
+
+    def to_table(self) -> dict[str, Any]:
+        """Return plain values for JSON."""
+        return {
+            "phases": [
+                {
+                    **dataclasses.asdict(phase),
+                    "best_epoch": phase.best_epoch,
+                    "seconds": phase.seconds,
+                }
+                for phase in self.phases
+            ]
+        }
+
+    @staticmethod
+    def from_table(table: dict[str, Any]) -> History:
+        """Rebuild the history from :meth:`to_table`."""
+        return History(
+            [
+                PhaseRecord(
+                    phase["name"],
+                    phase["objective"],
+                    [EpochRecord(**record) for record in phase["epochs"]],
+                )
+                for phase in table["phases"]
+            ]
+        )

@@ -1,0 +1,275 @@
+"""The one optimisation loop: phases in, trained flow and history out.
+
+Losses and gradient norms of an epoch are collected on the device and looked at
+once per epoch, so that no step waits for the one before. An epoch that went
+wrong is found then, and the step named; the checkpoint of the epoch before is
+what remains.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lfi_mflow.errors import Interrupted, TrainingError
+from lfi_mflow.flows import ManifoldFlow
+from lfi_mflow.training.checkpoint import Checkpoint, CheckpointFile
+from lfi_mflow.training.events import Batch, TrainingEvents
+from lfi_mflow.training.history import EpochRecord, History, PhaseRecord
+from lfi_mflow.training.objectives import OBJECTIVES, trained_part
+from lfi_mflow.training.phases import Phase, learning_rate_factor
+
+__all__ = ["Progress", "ProgressCallback", "fit"]
+
+_REPORT_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is.
+
+    Arguments:
+        phase: Name of the phase.
+        step: Steps done in the phase.
+        steps: Steps of the phase.
+        loss: Loss of the last step.
+        validation: Validation loss of the last finished epoch, NaN before.
+        learning_rate: Learning rate of the last step.
+        epoch_ended: Whether an epoch has just ended.
+    """
+
+    phase: str
+    step: int
+    steps: int
+    loss: float
+    validation: float
+    learning_rate: float
+    epoch_ended: bool
+
+
+ProgressCallback = Callable[[Progress], None]
+
+
+def fit(
+    flow: ManifoldFlow,
+    phases: Sequence[Phase],
+    events: TrainingEvents,
+    *,
+    seed: int,
+    units: Sequence[str] | None = None,
+    checkpoints: CheckpointFile | None = None,
+    progress: ProgressCallback | None = None,
+) -> History:
+    """Train a flow in place.
+
+    Arguments:
+        flow: The flow, on the device of the events.
+        phases: What to do, in order.
+        events: What to train on.
+        seed: Seed of the order of events. Equal seeds give equal results on one machine.
+        units: Units of the observables, for their scaling; all the same by default.
+        checkpoints: Where to keep the state; if there is a checkpoint, the run goes on from it.
+        progress: Called about twice a second and at the end of each epoch.
+
+    Returns:
+        The losses by phase and epoch. The flow holds the weights of the best
+        epoch of each phase, and is in evaluation mode.
+
+    Raises:
+        TrainingError: If a loss or gradient is not finite.
+        Interrupted: On Ctrl-C; the checkpoint holds the last finished epoch.
+    """
+    history, first, state = History(), 0, None
+    if checkpoints is not None and checkpoints.exists():
+        state = checkpoints.load()
+        history, first = History.from_table(state.history), state.phase
+        flow.load_state_dict(state.flow)
+    else:
+        mean, covariance = events.moments()
+        flow.standardisation.fit(mean, covariance, units or [""] * flow.data_dim)
+    for index in range(first, len(phases)):
+        run = _PhaseRun(flow, phases[index], index, events, history, seed, progress)
+        if state is not None:
+            run.restore(state)
+            state = None
+        try:
+            run.optimise(checkpoints)
+        except KeyboardInterrupt:
+            raise Interrupted(
+                f"stopped in phase {phases[index].name!r} after {len(run.record.epochs)} of "
+                f"{phases[index].epochs} epochs; the finished ones are saved"
+            ) from None
+    flow.eval()
+    return history
+
+
+class _PhaseRun:
+    """One phase at work."""
+
+    def __init__(
+        self,
+        flow: ManifoldFlow,
+        phase: Phase,
+        index: int,
+        events: TrainingEvents,
+        history: History,
+        seed: int,
+        progress: ProgressCallback | None,
+    ) -> None:
+        self.flow, self.phase, self.index, self.history = flow, phase, index, history
+        self.seed, self.progress = seed, progress
+        self.objective = OBJECTIVES[phase.objective]
+        self.part = trained_part(flow, self.objective.part)
+        self.optimiser = torch.optim.AdamW(
+            self.part.parameters(),
+            lr=phase.learning_rate,
+            betas=(0.9, 0.99),
+            weight_decay=phase.weight_decay,
+            fused=True,
+        )
+        flow.eval()
+        self.events = events.prepare(lambda x: self.objective.prepare(flow, x))
+        self.steps = self.events.steps(phase.batch_size)
+        self.record = PhaseRecord(phase.name, phase.objective)
+        self.best: dict[str, Any] = {}
+        self.last_report = 0.0
+
+    def restore(self, state: Checkpoint) -> None:
+        """Go on from a checkpoint."""
+        self.optimiser.load_state_dict(state.optimiser)
+        self.best = state.best
+        self.record = self.history.phases.pop()
+
+    def optimise(self, checkpoints: CheckpointFile | None) -> None:
+        """Run the epochs that are left, and keep the best weights."""
+        self.history.phases.append(self.record)
+        if not self.record.epochs:
+            some = self.events.some()
+            self.objective.begin(self.flow, some.prepared, some.theta)
+        for epoch in range(len(self.record.epochs), self.phase.epochs):
+            if self._out_of_patience(epoch):
+                break
+            self._run_epoch(epoch)
+            if self.record.best_epoch == epoch:
+                self.best = _copy(self.part.state_dict())
+            if checkpoints is not None:
+                checkpoints.save(self._state())
+        self.part.load_state_dict(self.best)
+
+    def _run_epoch(self, epoch: int) -> None:
+        """Train for one epoch and record its losses."""
+        start = time.perf_counter()
+        self.part.train()
+        seed = int(
+            np.random.SeedSequence(self.seed, spawn_key=(self.index, epoch)).generate_state(1)[0]
+        )
+        losses, norms = [], []
+        for step, batch in enumerate(self.events.training(self.phase.batch_size, seed)):
+            rate = self._set_learning_rate(epoch * self.steps + step)
+            loss, norm = self._step(batch)
+            losses.append(loss)
+            norms.append(norm)
+            self._report(epoch * self.steps + step + 1, loss, rate, epoch_ended=False)
+        self._check(epoch, torch.stack(losses), torch.stack(norms))
+        validation = self._validate()
+        if not math.isfinite(validation):
+            raise TrainingError(
+                f"expected a finite validation loss, found {validation} in phase "
+                f"{self.phase.name!r} after epoch {epoch + 1}; {self._advice()}"
+            )
+        train = torch.stack(losses).mean().item()
+        seconds = time.perf_counter() - start
+        self.record.epochs.append(EpochRecord(epoch, train, validation, rate, seconds))
+        self._report((epoch + 1) * self.steps, losses[-1], rate, epoch_ended=True)
+
+    def _step(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Take one step; return loss and gradient norm without waiting for them."""
+        loss = self._mean_loss(batch)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.part.parameters(), self.phase.clip)
+        self.optimiser.step()
+        return loss.detach(), norm
+
+    def _mean_loss(self, batch: Batch) -> Tensor:
+        """Return the mean loss of a batch, weighted if the events are."""
+        losses = self.objective.loss(self.flow, batch.prepared, batch.theta)
+        if batch.weight is None:
+            return losses.mean()
+        return (losses * batch.weight).sum() / batch.weight.sum()
+
+    @torch.no_grad()
+    def _validate(self) -> float:
+        """Mean loss of the validation events."""
+        self.part.eval()
+        total, weight = 0.0, 0.0
+        for batch in self.events.validation():
+            share = len(batch.theta) if batch.weight is None else batch.weight.sum().item()
+            total += self._mean_loss(batch).item() * share
+            weight += share
+        return total / weight
+
+    def _set_learning_rate(self, step: int) -> float:
+        """Set and return the learning rate of a step."""
+        factor = learning_rate_factor(step / (self.phase.epochs * self.steps), self.phase.warm_up)
+        rate = self.phase.learning_rate * factor
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        return rate
+
+    def _check(self, epoch: int, losses: Tensor, norms: Tensor) -> None:
+        """Fail if a step of the epoch had a loss or gradient that is not finite."""
+        bad = (~(losses.isfinite() & norms.isfinite())).nonzero().flatten()
+        if len(bad):
+            batch = int(bad[0])
+            raise TrainingError(
+                f"expected finite losses and gradients, found loss {losses[batch].item():.4g} with "
+                f"gradient norm {norms[batch].item():.4g} in phase {self.phase.name!r} at step "
+                f"{epoch * self.steps + batch + 1} (epoch {epoch + 1}, batch {batch + 1} of "
+                f"{self.steps}); {self._advice()}"
+            )
+
+    def _advice(self) -> str:
+        """Say what remains and what to do after a failure."""
+        done = len(self.record.epochs)
+        kept = f"the checkpoint holds epoch {done}" if done else "no epoch was finished"
+        return f"{kept}; lower the learning rate of the phase or check the events for outliers"
+
+    def _out_of_patience(self, epoch: int) -> bool:
+        """Say whether the validation loss has not improved for too long."""
+        patience = self.phase.patience
+        return patience > 0 and epoch > 0 and epoch - 1 - self.record.best_epoch >= patience
+
+    def _state(self) -> Checkpoint:
+        """Return the state after a finished epoch."""
+        return Checkpoint(
+            phase=self.index,
+            flow=self.flow.state_dict(),
+            best=self.best,
+            optimiser=self.optimiser.state_dict(),
+            history=self.history.to_table(),
+        )
+
+    def _report(self, step: int, loss: Tensor, rate: float, *, epoch_ended: bool) -> None:
+        """Tell the caller how far the phase is, not more often than it can be read."""
+        now = time.monotonic()
+        if self.progress is None or not (epoch_ended or now - self.last_report > _REPORT_SECONDS):
+            return
+        self.last_report = now
+        validation = self.record.epochs[-1].validation if self.record.epochs else math.nan
+        total = self.phase.epochs * self.steps
+        self.progress(
+            Progress(self.phase.name, step, total, loss.item(), validation, rate, epoch_ended)
+        )
+
+
+def _copy(state: dict[str, Any]) -> dict[str, Any]:
+    """Copy weights: an alias would follow the training and restore nothing."""
+    return {name: value.detach().clone() for name, value in state.items()}

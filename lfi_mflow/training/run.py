@@ -1,0 +1,219 @@
+"""From an event file to a model: configuration, device, training, metadata."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from lfi_mflow.config import from_table, read_toml
+from lfi_mflow.data import EventFile
+from lfi_mflow.errors import ConfigError
+from lfi_mflow.flows import Dimensions, ManifoldFlow, Model, ModelMetadata, build_flow, get_preset
+from lfi_mflow.provenance import provenance
+from lfi_mflow.training.checkpoint import CheckpointFile
+from lfi_mflow.training.events import (
+    ResidentEvents,
+    StreamedEvents,
+    TrainingEvents,
+    check_events,
+)
+from lfi_mflow.training.loop import ProgressCallback, fit
+from lfi_mflow.training.phases import Phase, sequential
+
+__all__ = ["RunConfig", "read_run_config", "resolve_device", "train_model"]
+
+Precision = Literal["single", "double"]
+_DTYPES = {"single": torch.float32, "double": torch.float64}
+_QUANTILES = 1001
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """The configuration of a training run, the content of a ``run.toml``.
+
+    Arguments:
+        model: Name of the preset.
+        latent_dim: Dimension n of the manifold; 0 takes it from the event file.
+        seed: Seed of weights, split and order.
+        precision: ``"single"`` or ``"double"``.
+        validation_fraction: Fraction of the events for validation.
+        resident_bytes: Largest size of the features, parameters and latents
+            that are kept on the device; larger files are streamed.
+        settings: Settings of the flow, see :class:`lfi_mflow.flows.FlowSettings`.
+        phases: The training algorithm.
+    """
+
+    model: str = "m-flow"
+    latent_dim: int = 0
+    seed: int = 0
+    precision: Precision = "single"
+    validation_fraction: float = 0.1
+    resident_bytes: int = 2**30
+    settings: dict[str, Any] = field(default_factory=dict)
+    phases: tuple[Phase, ...] = field(default_factory=sequential)
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        get_preset(self.model)
+        if not 0 < self.validation_fraction < 1:
+            raise ConfigError(
+                "0 < validation_fraction < 1", str(self.validation_fraction), "correct it"
+            )
+        if not self.phases:
+            raise ConfigError("at least one phase", "none", "add a [[phases]] table")
+
+    def with_epochs(self, epochs: int) -> RunConfig:
+        """Return the configuration with another number of epochs in every phase."""
+        phases = tuple(dataclasses.replace(phase, epochs=epochs) for phase in self.phases)
+        return dataclasses.replace(self, phases=phases)
+
+
+def read_run_config(path: Path | str) -> RunConfig:
+    """Read a configuration from TOML.
+
+    Raises:
+        FileFormatError: If the file is missing or is not TOML.
+        UnknownNameError: If a key is unknown; the nearest are offered.
+        ConfigError: If a value is missing, of another type or out of range.
+    """
+    return from_table(RunConfig, read_toml(Path(path)), str(path))
+
+
+def resolve_device(name: str) -> torch.device:
+    """Return the device of a name; ``"auto"`` is the fastest there is.
+
+    Raises:
+        ConfigError: If there is no such device.
+    """
+    available = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if name == "auto":
+        return torch.device(next(kind for kind, there in available.items() if there))
+    if not available.get(name.split(":", maxsplit=1)[0], False):
+        there = ", ".join(kind for kind, there in available.items() if there)
+        raise ConfigError(f"a device of this machine ({there})", repr(name), "use --device auto")
+    return torch.device(name)
+
+
+def train_model(
+    path: Path | str,
+    config: RunConfig,
+    *,
+    device: torch.device | str = "cpu",
+    drop_nonfinite: bool = False,
+    checkpoint: Path | None = None,
+    progress: ProgressCallback | None = None,
+) -> Model:
+    """Train a model on an event file.
+
+    Arguments:
+        path: The event file.
+        config: What to train and how.
+        device: Where to train.
+        drop_nonfinite: Leave events with NaN or infinite values out, and count them.
+        checkpoint: File for the state; if it exists, the run goes on from it.
+        progress: See :func:`lfi_mflow.training.fit`.
+
+    Raises:
+        FileFormatError, DataError, ConfigError: If file and configuration do not fit.
+        TrainingError: If a loss or gradient is not finite.
+        Interrupted: On Ctrl-C.
+    """
+    path, device = Path(path), torch.device(device)
+    with EventFile(path) as file:
+        bad = check_events(file, path, drop_nonfinite=drop_nonfinite)
+        dimensions = _dimensions(file, config)
+        run = {"configuration": _run_table(config), "events": file.digest}
+        flow = _initial_flow(config, dimensions).to(device)
+        events = _training_events(file, config, dimensions, device)
+        history = fit(
+            flow,
+            config.phases,
+            events,
+            seed=config.seed,
+            units=[observable.unit for observable in file.metadata.observables],
+            checkpoints=None if checkpoint is None else CheckpointFile(checkpoint, run),
+            progress=progress,
+        )
+        metadata = ModelMetadata(
+            preset=config.model,
+            dimensions=dimensions,
+            settings=config.settings,
+            events=file.metadata,
+            digest=file.digest,
+            n_events=events.n_train + events.n_validation,
+            training={
+                "configuration": _run_table(config),
+                "nonfinite": bad,
+                "distance_quantiles": _distance_quantiles(flow, events),
+            },
+            history=history.to_table(),
+            provenance=provenance(),
+        )
+    return Model(flow, metadata)
+
+
+def _run_table(config: RunConfig) -> dict[str, Any]:
+    """Return the configuration as plain values."""
+    table = dataclasses.asdict(config)
+    return {**table, "phases": list(table["phases"])}
+
+
+def _dimensions(file: EventFile, config: RunConfig) -> Dimensions:
+    """Take the dimensions from the file and the configuration."""
+    latent = config.latent_dim or file.metadata.manifold_dim
+    if latent is None:
+        raise ConfigError(
+            "the manifold's dimension n",
+            f"none in {file.path} and none given",
+            "give --latent-dim n",
+        )
+    return Dimensions(
+        data=len(file.metadata.observables), latent=latent, theta=len(file.metadata.parameters)
+    )
+
+
+def _initial_flow(config: RunConfig, dimensions: Dimensions) -> ManifoldFlow:
+    """Build the flow with seeded weights, leaving the global random state alone."""
+    with torch.random.fork_rng():
+        torch.manual_seed(config.seed)
+        flow = build_flow(config.model, dimensions, config.settings)
+    return flow.to(_DTYPES[config.precision])
+
+
+def _training_events(
+    file: EventFile, config: RunConfig, dimensions: Dimensions, device: torch.device
+) -> TrainingEvents:
+    """Keep the events on the device if they fit, otherwise stream them."""
+    dtype = _DTYPES[config.precision]
+    # features, their standardised copy, parameters and the random order
+    columns = 2 * dimensions.data + dimensions.theta + 4
+    if len(file) * columns * dtype.itemsize > config.resident_bytes:
+        return StreamedEvents(
+            file, dtype=dtype, device=device, validation_fraction=config.validation_fraction
+        )
+    return ResidentEvents.read(
+        file,
+        dtype=dtype,
+        device=device,
+        validation_fraction=config.validation_fraction,
+        seed=config.seed,
+    )
+
+
+@torch.no_grad()
+def _distance_quantiles(flow: ManifoldFlow, events: TrainingEvents) -> list[float]:
+    """Return 1001 quantiles of the distance of validation events to the manifold."""
+    blocks = [flow.reconstruction_error(x).cpu().double() for x in events.validation_events()]
+    distances = torch.cat(blocks)
+    # numpy, because torch.quantile refuses more than 16 million values
+    quantiles = np.quantile(distances.numpy(), np.linspace(0, 1, _QUANTILES))
+    return [float(value) for value in quantiles]

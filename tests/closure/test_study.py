@@ -1,0 +1,160 @@
+"""The whole closure test: silent on an exact flow, loud on each fault, each by the right metric."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from lfi_mflow.closure import METRICS, ClosureReport, ClosureSettings, Target, run_closure
+from lfi_mflow.errors import ConfigError, ModelMismatchError, UnknownNameError
+from lfi_mflow.simulation import Normal, Prior, Uniform
+
+SMALL = ClosureSettings(
+    model_samples=1_000,
+    test_events=300,
+    density_events=300,
+    observed_sets=3,
+    posterior_samples=1_500,
+    calibration_sets=200,
+    calibration_draws=199,
+    surface_points=50,
+)
+
+
+@pytest.fixture(scope="module")
+def exact(make_flow, surface, prior):
+    return run_closure(make_flow(), surface, prior, seed=1, settings=SMALL)
+
+
+def test_an_exact_flow_meets_every_target(exact):
+    assert tuple(exact.metrics) == METRICS
+    assert exact.skipped == {}
+    assert exact.failed == ()
+    assert exact.metrics["manifold_distance"].value < 1e-12
+    assert exact.metrics["reconstruction_error"].value < 1e-12
+    assert exact.metrics["log_density_error"].value < 1e-12
+    # The spread of the unbiased estimate with 1,500 samples is about 5e-4.
+    assert abs(exact.metrics["posterior_mmd2"].value) < 0.002
+    assert exact.metrics["ood_auc"].value == pytest.approx(1.0)
+    assert exact.metrics["sbc_p_value"].value > 0.01
+
+
+def test_curves_hold_what_figures_need(exact):
+    curves = exact.curves
+    assert np.shape(curves["surface"]["truth"]["x"]) == (50, 3)
+    assert set(curves["surface"]["model"]) == {"x", "log_prob", "distance"}
+    assert np.shape(curves["sbc"]["ranks"]) == (200, 1)
+    assert curves["sbc"]["n_draws"] == 199
+    assert set(curves["ood"]) == {"reconstruction_error", "log_prob"}
+    assert len(curves["posterior"]) == len(curves["posterior_mmd2"]) == 3
+    for row in curves["posterior"]:
+        assert (row["parameter"], row["truth"]) == ("theta", 0.0)
+        step = np.diff(row["theta"])
+        for density in (row["model"], row["exact"]):
+            assert np.sum(0.5 * (density[1:] + density[:-1]) * step) == pytest.approx(1, abs=0.02)
+        assert np.allclose(row["model"], row["exact"], atol=0.02 * np.max(row["exact"]))
+
+
+def test_the_report_survives_its_file(exact, tmp_path):
+    exact.save(tmp_path / "closure.json")
+    loaded = ClosureReport.load(tmp_path / "closure.json")
+    assert loaded.metrics == exact.metrics
+    assert loaded.provenance["seed"] == 1
+    assert loaded.provenance["sizes"]["observed_events"] == 20
+
+
+def test_seed_and_choice_of_metrics(exact, make_flow, surface, prior):
+    names = ["posterior_mmd2", "manifold_distance"]
+    state = torch.get_rng_state()
+    again = run_closure(make_flow(), surface, prior, metrics=names, seed=1, settings=SMALL)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert list(again.metrics) == ["manifold_distance", "posterior_mmd2"]
+    assert all(again.metrics[name] == exact.metrics[name] for name in names)
+    other = run_closure(make_flow(), surface, prior, metrics=names[:1], seed=2, settings=SMALL)
+    assert other.metrics["posterior_mmd2"].value != exact.metrics["posterior_mmd2"].value
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize(
+    ("fault", "missed"),
+    [
+        ({"lift": 0.02}, {"manifold_distance", "reconstruction_error"}),
+        ({"theta_shift": 0.35}, {"posterior_mmd2", "log_density_error", "sbc_p_value"}),
+        ({"power": 3.0}, {"posterior_mmd2", "log_density_error", "sbc_p_value"}),
+        ({"power": 0.3}, {"posterior_mmd2", "log_density_error", "sbc_p_value"}),
+        ({"log_offset": 0.1}, {"log_density_error"}),
+    ],
+)
+def test_each_fault_is_caught_by_its_metrics(fault, missed, make_flow, surface, prior):
+    report = run_closure(make_flow(**fault), surface, prior, seed=3, settings=SMALL)
+    assert set(report.failed) == missed
+
+
+def test_the_size_of_a_fault_is_measured(make_flow, surface, prior):
+    flow = make_flow(lift=0.02, log_offset=0.1)
+    report = run_closure(flow, surface, prior, seed=3, settings=SMALL)
+    for name, size in (
+        ("manifold_distance", 0.02),
+        ("reconstruction_error", 0.02),
+        ("log_density_error", 0.1),
+    ):
+        assert report.metrics[name].value == pytest.approx(size, rel=1e-6)
+
+
+def test_targets_can_be_replaced(make_flow, surface, prior):
+    targets = {"manifold_distance": Target(0.05, "at_most")}
+    report = run_closure(
+        make_flow(lift=0.02),
+        surface,
+        prior,
+        metrics=["manifold_distance", "reconstruction_error"],
+        settings=SMALL,
+        targets=targets,
+    )
+    assert report.metrics["manifold_distance"].passed is True
+    assert report.metrics["reconstruction_error"].passed is None
+
+
+def test_what_a_simulator_does_not_know_is_skipped_and_said(make_flow, opaque, prior):
+    report = run_closure(make_flow(), opaque, prior, seed=1, settings=SMALL)
+    assert list(report.metrics) == ["reconstruction_error", "sbc_p_value"]
+    assert report.metrics["sbc_p_value"].passed is True
+    assert report.skipped == {
+        "manifold_distance": "the manifold of 'opaque' is not known",
+        "posterior_mmd2": "the likelihood of 'opaque' is not known",
+        "ood_auc": "the manifold of 'opaque' is not known",
+        "log_density_error": "the likelihood of 'opaque' is not known",
+    }
+    assert set(report.curves["surface"]["model"]) == {"x"}
+
+
+def test_densities_of_different_measures_are_not_compared(make_flow, surface, prior):
+    flow = make_flow()
+    flow.reference = "lebesgue"
+    report = run_closure(flow, surface, prior, metrics=["log_density_error"], settings=SMALL)
+    assert "lebesgue measure" in report.skipped["log_density_error"]
+
+
+def test_mistakes_are_named(make_flow, surface, prior):
+    with pytest.raises(UnknownNameError, match="ood_auc"):
+        run_closure(make_flow(), surface, prior, metrics=["ood"])
+    with pytest.raises(ModelMismatchError, match="in the prior"):
+        run_closure(make_flow(), surface, Prior((Uniform(-1, 1), Normal(0, 1))))
+    with pytest.raises(ConfigError, match="test_events >= 2"):
+        ClosureSettings(test_events=0)
+    wrong = dataclasses.replace(SMALL, reference_theta=(0.0, 1.0))
+    with pytest.raises(ConfigError, match="reference_theta"):
+        run_closure(make_flow(), surface, prior, settings=wrong)
+
+
+def test_reference_theta_is_within_the_prior(make_flow, surface):
+    narrow = Prior((Uniform(0.2, 0.6),))
+    for given, expected in ((None, 0.4), ((0.5,), 0.5)):
+        settings = dataclasses.replace(SMALL, reference_theta=given)
+        report = run_closure(
+            make_flow(), surface, narrow, metrics=["posterior_mmd2"], settings=settings
+        )
+        assert report.curves["posterior"][0]["truth"] == pytest.approx(expected)

@@ -1,0 +1,92 @@
+import numpy as np
+import pytest
+import uproot
+
+from lfi_mflow.data import ColumnMapping, EventMetadata, read_observed, write_events
+from lfi_mflow.errors import ConfigError, DataError, ModelMismatchError, UnknownNameError
+from lfi_mflow.simulation import Events, Observable
+
+NAMES = ("x0", "x1")
+
+
+@pytest.fixture
+def write(tmp_path):
+    """A function that writes events of some observables to an event file."""
+
+    def write(x, names=NAMES):
+        metadata = EventMetadata((), tuple(map(Observable, names)))
+        x = np.asarray(x, dtype=float)
+        write_events(tmp_path / "obs.h5", metadata, [Events(np.empty((len(x), 0)), x)], force=False)
+        return tmp_path / "obs.h5"
+
+    return write
+
+
+@pytest.fixture
+def root_file(tmp_path):
+    with uproot.recreate(tmp_path / "obs.root") as file:
+        file.mktree("events", {"x0": "float64", "x1": "float64", "b-1": "float64"})
+        columns = {"x0": [1.0, 2.0], "x1": [3.0, 4.0], "b-1": [5.0, 6.0]}
+        file["events"].extend({name: np.array(column) for name, column in columns.items()})
+    return tmp_path / "obs.root"
+
+
+def test_an_event_file(write):
+    events, report = read_observed(write([[1, 2], [3, 4]]), None, NAMES)
+    assert events.x.tolist() == [[1, 2], [3, 4]]
+    assert report.counts() == {"read": 2, "missing": 0, "nonfinite": 0}
+
+
+@pytest.mark.parametrize("names", [("x1", "x0"), ("x0",), ("x0", "x1", "x2"), ("a", "b")])
+def test_an_event_file_of_other_observables(write, names):
+    with pytest.raises(ModelMismatchError, match="observables"):
+        read_observed(write([[1, 2]]), None, names)
+
+
+def test_nonfinite_observables(write):
+    path = write([[1, 2], [np.nan, 4], [5, np.inf], [np.nan, 8]])
+    with pytest.raises(DataError, match=r"x0: 2, x1: 1"):
+        read_observed(path, None, NAMES)
+    events, report = read_observed(path, None, NAMES, drop_nonfinite=True)
+    assert events.x.tolist() == [[1, 2]]
+    assert (report.read, report.kept, report.nonfinite) == (4, 1, 3)
+
+
+def test_no_finite_event(write):
+    with pytest.raises(DataError, match="none is left"):
+        read_observed(write([[np.nan, 4]]), None, NAMES, drop_nonfinite=True)
+
+
+def test_columns_of_the_same_names_need_no_mapping(root_file):
+    events, _ = read_observed(root_file, None, ("b-1", "x0"))
+    assert events.x.tolist() == [[5.0, 1.0], [6.0, 2.0]]
+    assert events.theta.shape == (2, 0)
+    with pytest.raises(UnknownNameError, match="'x2'; did you mean"):
+        read_observed(root_file, None, ("x0", "x2"))
+
+
+def test_a_mapping_stands_in_the_order_of_the_model(root_file):
+    mapping = ColumnMapping("events", ("2*x1", "x0"), parameters=("absent",), weight="x0")
+    events, _ = read_observed(root_file, mapping, NAMES)
+    assert events.x.tolist() == [[6.0, 1.0], [8.0, 2.0]]
+    assert events.weight.tolist() == [1.0, 2.0]
+
+
+@pytest.mark.parametrize("columns", [("x0",), ("x0", "x1", "x0 + x1"), ("x1 = x1", "x0 = x0")])
+def test_a_mapping_of_other_observables(root_file, columns):
+    with pytest.raises(ModelMismatchError):
+        read_observed(root_file, ColumnMapping(None, columns), NAMES)
+
+
+@pytest.mark.parametrize("tree", ["events", "events_with_background"])
+def test_the_observed_events_of_the_paper(data_folder, tree):
+    path = data_folder / "observed_events.root"
+    columns = ("feature_a", "feature_b", "feature_c")
+    events, report = read_observed(path, ColumnMapping(tree, columns), ("x0", "x1", "x2"))
+    with uproot.open(path) as file:
+        truth = np.stack([file[tree][name].array(library="np") for name in columns], axis=1)
+    assert events.x.shape == (200, 3)
+    assert report.kept == report.read == 200
+    np.testing.assert_array_equal(events.x, truth)
+    with pytest.raises(ConfigError, match="events, events_with_background"):
+        read_observed(path, ColumnMapping(None, columns), ("x0", "x1", "x2"))

@@ -1,0 +1,28 @@
+import subprocess
+import sys
+
+from lfi_mflow import data
+
+
+def test_the_exported_names():
+    assert sorted(data.__all__) == data.__all__
+    assert set(data.__all__) == {
+        "ColumnMapping",
+        "EventFile",
+        "EventMetadata",
+        "ImportReport",
+        "Production",
+        "import_events",
+        "import_file",
+        "open_events",
+        "produce",
+        "read_observed",
+        "write_events",
+    }
+    assert all(hasattr(data, name) for name in data.__all__)
+
+
+def test_heavy_packages_are_imported_only_when_needed():
+    code = "import sys, lfi_mflow.data; print(*sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"torch", "sbi", "uproot", "awkward"} & set(run.stdout.split())

@@ -1,0 +1,21 @@
+"""Training curves."""
+
+from __future__ import annotations
+
+import pytest
+
+from lfi_mflow.plots import training_figure
+
+
+def test_training_scales_follow_the_losses(history):
+    figure = training_figure(history)
+    losses = [axes for axes in figure.axes if axes.get_legend()]
+    assert [axes.get_yscale() for axes in losses] == ["log", "linear"]
+    assert [axes.get_title(loc="left") for axes in losses] == ["chart phase", "latent phase"]
+    kept = [line for line in losses[0].get_lines() if line.get_label() == "weights kept"]
+    assert kept[0].get_xdata()[0] == 10.0
+
+
+@pytest.mark.parametrize("history", [{}, {"phases": []}, {"phases": [{"name": "a", "epochs": []}]}])
+def test_no_history_is_said(history):
+    assert "no training history" in training_figure(history).texts[0].get_text()
