@@ -7,6 +7,7 @@ References:
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -17,7 +18,7 @@ from lfi_mflow.charts.bijection import Bijection, Composition
 from lfi_mflow.charts.chart import Chart
 from lfi_mflow.charts.linear import TriangularLinear
 from lfi_mflow.charts.networks import ResidualNetwork
-from lfi_mflow.charts.spline import RationalQuadraticSpline
+from lfi_mflow.charts.spline import MIN_BIN, RationalQuadraticSpline
 from lfi_mflow.errors import ConfigError
 
 __all__ = ["CouplingChart", "CouplingSettings", "SplineCoupling"]
@@ -46,9 +47,11 @@ class CouplingSettings:
         for name in ("layers", "hidden", "blocks"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} >= 1", str(getattr(self, name)), "raise it")
-        if self.bins < 2 or self.bound <= 0:
+        if not 2 <= self.bins < 1 / MIN_BIN or not 0 < self.bound < math.inf:
             raise ConfigError(
-                "bins >= 2 and bound > 0", f"{self.bins} and {self.bound}", "correct them"
+                f"2 <= bins < {1 / MIN_BIN:.0f} and a finite bound > 0",
+                f"{self.bins} and {self.bound}",
+                "correct them",
             )
 
 

@@ -1,6 +1,6 @@
 """Closure tests: does a model reproduce what is known? Arrays in, record out."""
 
-from lfi_mflow.closure.checks import ClosureSettings
+from lfi_mflow.closure.context import ClosureSettings
 from lfi_mflow.closure.published import (
     Estimate,
     log_density_error,

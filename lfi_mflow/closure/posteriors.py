@@ -47,10 +47,9 @@ class PosteriorSets:
         values = np.concatenate([self.draws[row, :, column], other.draws[row, :, column]])
         low, high = np.quantile(values, [_TAIL, 1.0 - _TAIL])
         margin = 0.15 * (high - low)
-        ends = np.clip(
-            [low - margin, high + margin], self.prior.low[column], self.prior.high[column]
-        )
-        return np.linspace(*ends, _CURVE_POINTS)
+        start = max(float(low - margin), float(self.prior.low[column]))
+        end = min(float(high + margin), float(self.prior.high[column]))
+        return np.linspace(start, end, _CURVE_POINTS)
 
 
 def sample_posteriors(

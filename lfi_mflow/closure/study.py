@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 
-from lfi_mflow.closure.checks import CHECKS, ClosureSettings, Study, surface_curves
+from lfi_mflow.closure.checks import CHECKS, surface_curves
+from lfi_mflow.closure.context import ClosureSettings, Study
 from lfi_mflow.closure.evaluation import FlowEvaluator
 from lfi_mflow.closure.record import ClosureReport, Metric, Target
 from lfi_mflow.closure.targets import METRICS, load_targets

@@ -86,7 +86,9 @@ class LatentFlow(nn.Module):
     def log_prob(self, u: Tensor, theta: Tensor) -> Tensor:
         """Log-density with respect to du: (..., n), (..., p) -> (...); leading shapes broadcast."""
         standardised = (u - self.u_mean) / self.u_scale
-        return self._given(theta).log_prob(standardised) - self.u_scale.log().sum()
+        log_prob = self._given(theta).log_prob(standardised) - self.u_scale.log().sum()
+        # without parameters nothing in zuko knows the shape of theta
+        return log_prob.expand(torch.broadcast_shapes(u.shape[:-1], theta.shape[:-1]))
 
     def sample(self, theta: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Draw one latent per row of theta: (B, p) -> (B, n)."""

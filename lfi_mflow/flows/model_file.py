@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,10 +21,10 @@ from safetensors.torch import save_file
 
 from lfi_mflow.config import from_table
 from lfi_mflow.data import EventMetadata
-from lfi_mflow.errors import ConfigError, FileFormatError
+from lfi_mflow.errors import ConfigError, FileFormatError, UnknownNameError
 from lfi_mflow.files import atomic_output, require_file
 from lfi_mflow.flows.manifold import ManifoldFlow
-from lfi_mflow.flows.presets import Dimensions, build_flow
+from lfi_mflow.flows.presets import Dimensions, FlowSettings, build_flow
 
 __all__ = ["Model", "ModelMetadata", "load_model", "save_model"]
 
@@ -126,9 +127,10 @@ def load_model(path: Path | str, device: str | torch.device = "cpu") -> Model:
         with safe_open(path, framework="pt", device=str(device)) as file:
             header = _read_header(file.metadata() or {}, path)
             metadata = ModelMetadata.from_table(header)
+            _check_sizes(metadata, [file.get_slice(name).get_shape() for name in file.keys()])  # noqa: SIM118
             flow = build_flow(metadata.preset, metadata.dimensions, metadata.settings)
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ConfigError) as error:
+    except (SafetensorError, OSError, ConfigError, UnknownNameError) as error:
         raise FileFormatError(
             f"a model file at {path}", f"a damaged or foreign file ({error})", "train it again"
         ) from error
@@ -139,8 +141,8 @@ def load_model(path: Path | str, device: str | torch.device = "cpu") -> Model:
 def _read_header(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:
     """Return the JSON of the header, checked for its schema version."""
     try:
-        header = json.loads(metadata[_KEY])
-    except (KeyError, ValueError) as error:
+        header = dict(json.loads(metadata[_KEY]))
+    except (KeyError, ValueError, TypeError, RecursionError) as error:
         raise FileFormatError(
             f"a model file at {path}", "a safetensors file of something else", "check the path"
         ) from error
@@ -151,7 +153,22 @@ def _read_header(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:
             f"version {version}",
             "train the model again with this version of lfi-mflow",
         )
-    return dict(header)
+    return header
+
+
+def _check_sizes(metadata: ModelMetadata, shapes: list[list[int]]) -> None:
+    """Fail before a flow is built that cannot be the one in the file.
+
+    A header may say anything; building what it says must not take more memory
+    than the file itself.
+    """
+    dimensions, events = metadata.dimensions, metadata.events
+    if (dimensions.data, dimensions.theta) != (len(events.observables), len(events.parameters)):
+        raise ConfigError("as many observables and parameters as dimensions", "others", "retrain")
+    settings = from_table(FlowSettings, metadata.settings, "the settings of the model")
+    least, found = settings.least_elements(dimensions), sum(math.prod(shape) for shape in shapes)
+    if least > found:
+        raise ConfigError(f"at least {least} weights", f"{found}", "retrain")
 
 
 def _load_weights(flow: ManifoldFlow, tensors: dict[str, torch.Tensor], path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from lfi_mflow.charts import CouplingChart, CouplingSettings, Standardisation
 from lfi_mflow.config import from_table
-from lfi_mflow.errors import UnknownNameError
+from lfi_mflow.errors import ConfigError, UnknownNameError
 from lfi_mflow.flows.flow import Reference
 from lfi_mflow.flows.latent import LatentFlow, LatentSettings
 from lfi_mflow.flows.manifold import ManifoldFlow
@@ -28,11 +28,19 @@ class Dimensions:
         data: Dimension d of the events.
         latent: Dimension n of the manifold.
         theta: Number p of parameters.
+
+    Raises:
+        ConfigError: If one is negative.
     """
 
     data: int
     latent: int
     theta: int
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        if min(self.data, self.latent, self.theta) < 0:
+            raise ConfigError("dimensions >= 0", str(self), "correct them")
 
 
 @dataclass(frozen=True)
@@ -46,6 +54,18 @@ class FlowSettings:
 
     chart: CouplingSettings = field(default_factory=CouplingSettings)
     latent: LatentSettings = field(default_factory=LatentSettings)
+
+    def least_elements(self, dimensions: Dimensions) -> int:
+        """Return a lower bound of the number of weights, to hold against a file before building.
+
+        Biases, first layers and buffers are left out.
+        """
+        chart, latent, n = self.chart, self.latent, dimensions.latent
+        moved = (chart.layers + 1) // 2 * (dimensions.data - n) + chart.layers // 2 * n
+        inner = 2 * chart.blocks * chart.hidden**2 + 2 * dimensions.data**2
+        outer = latent.hidden + n * (3 * latent.bins - 1) + dimensions.theta
+        coupling = chart.layers * inner + 3 * chart.bins * chart.hidden * moved
+        return coupling + latent.transforms * latent.hidden * outer
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ def half_log_det_gram(matrix: Tensor) -> Tensor:
     r"""Half the logarithm of :math:`\det A^T A`: (..., rows, columns) -> (...).
 
     Cholesky of the Gram matrix, whose failure shows (a determinant would hide
-    it); where the Gram matrix is too ill-conditioned, QR of the matrix itself.
+    it); where a Gram matrix is too ill-conditioned, QR of the matrices themselves.
     """
     if matrix.shape[-1] == 1:
         return torch.linalg.vector_norm(matrix[..., 0], dim=-1).log()
@@ -89,10 +89,9 @@ def half_log_det_gram(matrix: Tensor) -> Tensor:
     doubtful = (failed != 0) | (smallest < 1e2 * torch.finfo(gram.dtype).eps ** 0.5 * largest)
     if not doubtful.any():
         return diagonal.log().sum(dim=-1)
-    triangle = torch.linalg.qr(matrix, mode="r").R
-    exact = triangle.diagonal(dim1=-2, dim2=-1).abs().log().sum(dim=-1)
-    safe = torch.where(doubtful[..., None], torch.ones_like(diagonal), diagonal)
-    return torch.where(doubtful, exact, safe.log().sum(dim=-1))
+    # all of them by QR: the gradient of a failed Cholesky would reach a mixture as NaN
+    triangle = torch.linalg.qr(matrix).R
+    return triangle.diagonal(dim1=-2, dim2=-1).abs().log().sum(dim=-1)
 
 
 def _by_chunks(volume: Callable[[Tensor], Tensor], points: Tensor, per_row: int) -> Tensor:

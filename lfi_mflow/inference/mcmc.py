@@ -10,9 +10,11 @@ standard normal:
    other's reference. It ends when the mean log-density stops rising.
 3. **Sampling**: positions of the warm-up are frozen as an archive, and every
    walker moves on its own with proposals made from the archive. How often each
-   kind of move is made follows from how far it got in the warm-up.
-4. When R-hat or the effective sample size fall short, the draws become the next
-   archive, and the chains run on for twice as long, thinned by two.
+   kind of move is made follows from how far it got before. A short pilot run
+   gives a better archive, the next run is kept.
+4. When R-hat or the effective sample size fall a little short, the chains run on
+   for as long again, thinned by two. When they fall far short, what was drawn
+   becomes the next archive, and the next run is twice as long.
 
 **What a chain is.** Walkers of an ensemble move by each other's positions, are
 not independent, and R-hat over them would promise too much. Here the archive is
@@ -21,41 +23,30 @@ Markov chain of its own with the same fixed kernel, which is what R-hat and ESS
 assume. A chain is one walker.
 
 References:
-    | emcee: the MCMC hammer (Foreman-Mackey et al., 2013), halves in turn
     | Differential evolution Markov chain with snooker updater and fewer chains
       (ter Braak & Vrugt, 2008), an archive
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor
 
-from lfi_mflow.errors import ConfigError, InputError
+from lfi_mflow.errors import ConfigError
 from lfi_mflow.inference.convergence import Convergence, convergence
 from lfi_mflow.inference.likelihood import LogPosterior
-from lfi_mflow.inference.moves import (
-    DifferentialEvolution,
-    KernelDensity,
-    Move,
-    Reference,
-    Stretch,
-)
+from lfi_mflow.inference.moves import Reference
 from lfi_mflow.inference.walkers import Kernel, Target, Walkers
+from lfi_mflow.inference.warm_up import MOVES, Gains, Learnt, spread, warm_up
 from lfi_mflow.simulation.priors import Prior
 
 __all__ = ["Draws", "McmcSettings", "sample_posterior"]
 
-MOVES: tuple[Move, ...] = (KernelDensity(), DifferentialEvolution(), Stretch())
-_BLOCK = 8  # sweeps of the ensemble between two looks at the warm-up
-_MAX_BLOCKS = 25
-_CANDIDATES = 8  # prior draws per walker
-_ARCHIVE_SWEEPS = 4  # sweeps of the last warm-up block that become the archive
-PILOT = 32
-_MOVE_FLOOR = 0.05  # every move keeps at least this share
+_PILOT = 32  # steps of the pilot run
+_MOVE_FLOOR = 0.05  # every kind of move keeps at least about this share
+_NEAR_R_HAT, _NEAR_ESS = 1.05, 0.25  # a little short: R-hat, share of the wanted ESS
 
 
 @dataclass(frozen=True)
@@ -129,62 +120,95 @@ def sample_posterior(
     settings = settings or McmcSettings()
     _check(settings, prior.dim)
     target = Target(log_posterior, prior, data_sets)
-    state = _warm_up(target, _start(target, settings.chains, generator), generator)
-    pilot = _run_chains(target, state, PILOT, 1, generator)
-    state = _State(pilot.last, _spread(pilot.phi, _ARCHIVE_SWEEPS), pilot.gains)
-    thinning = 1
+    learnt = warm_up(target, settings.chains, generator)
+    pilot = _Chains(target, learnt, generator)
+    pilot.run(_PILOT)
+    chains = _Chains(target, pilot.learnt(), generator)
+    chains.run(settings.draws)
     while True:
-        warm_up = target.evaluations
-        run = _run_chains(target, state, settings.draws, thinning, generator)
-        quality = convergence(run.phi.permute(1, 3, 2, 0).numpy())
-        next_end = target.evaluations + 2 * thinning * settings.draws
-        if quality.within(settings.r_hat, settings.ess) or next_end > settings.max_evaluations:
-            return _record(target, run, quality, warm_up, thinning)
-        state = _State(run.last, _spread(run.phi, _ARCHIVE_SWEEPS), run.gains)
-        thinning *= 2
+        quality = chains.diagnose()
+        more = chains.thinning * settings.draws
+        if quality.within(settings.r_hat, settings.ess):
+            break
+        if target.evaluations + 2 * more > settings.max_evaluations:
+            break
+        if quality.within(max(_NEAR_R_HAT, settings.r_hat), _NEAR_ESS * settings.ess):
+            chains.thin()
+        else:
+            chains = _Chains(target, chains.learnt(), generator, thinning=2 * chains.thinning)
+        chains.run(settings.draws - chains.kept)
+    return _record(target, chains, quality)
 
 
-@dataclass(frozen=True)
-class _State:
-    """What a round of sampling starts from.
+class _Chains:
+    """One Markov chain per walker, with proposals from an archive that stays as it is.
 
     Arguments:
-        walkers: Where the walkers are.
-        archive: Positions that proposals are made from, with shape (D, A, p).
-        gains: Mean squared distance covered by each kind of move.
+        target: The density of D data sets.
+        learnt: Starting points, archive and gains of the moves.
+        generator: Source of randomness, on the CPU.
+        thinning: Steps between two kept states.
     """
 
-    walkers: Walkers
-    archive: Tensor
-    gains: Tensor
+    def __init__(
+        self, target: Target, learnt: Learnt, generator: Generator, thinning: int = 1
+    ) -> None:
+        self.thinning = thinning
+        self.warm_up = target.evaluations
+        self._target = target
+        self._generator = generator
+        self._walkers = learnt.walkers
+        self._kernel = Kernel(MOVES, Reference(learnt.archive))
+        self._share = (learnt.gains / learnt.gains.max().clamp(min=1e-300)) ** 2 + _MOVE_FLOOR
+        self._gains = Gains()
+        self._accepted = torch.zeros(learnt.walkers.log_prob.shape, dtype=torch.float64)
+        self._history: list[Walkers] = []
 
+    @property
+    def kept(self) -> int:
+        """Number of kept states."""
+        return len(self._history)
 
-@dataclass(frozen=True)
-class _Run:
-    """A round of sampling: kept states with leading dimension ``draws``."""
+    def run(self, draws: int) -> None:
+        """Go on until ``draws`` more states are kept."""
+        for _ in range(draws):
+            moves = torch.multinomial(
+                self._share, self.thinning, replacement=True, generator=self._generator
+            )
+            for move in moves.tolist():
+                step = self._kernel.step(move, self._walkers, self._target, self._generator)
+                self._walkers = step.walkers
+                self._accepted += step.accepted
+                self._gains.add(move, step.gain)
+            self._history.append(self._walkers)
 
-    phi: Tensor
-    log_prob: Tensor
-    acceptance: Tensor
-    last: Walkers
-    gains: Tensor
+    def thin(self) -> None:
+        """Keep every second state, of the past and of the future."""
+        self._history = self._history[1::2]
+        self.thinning *= 2
 
+    def phi(self) -> Tensor:
+        """Kept positions, with shape (draws, D, W, p)."""
+        return torch.stack([walkers.phi for walkers in self._history])
 
-class _Gains:
-    """Mean squared distance per kind of move."""
+    def log_prob(self) -> Tensor:
+        """Log-density with respect to d phi at the kept positions, (draws, D, W)."""
+        return torch.stack([walkers.log_prob for walkers in self._history])
 
-    def __init__(self) -> None:
-        self._total = torch.zeros(len(MOVES), dtype=torch.float64)
-        self._count = torch.zeros(len(MOVES), dtype=torch.float64)
+    def acceptance(self) -> Tensor:
+        """Share of accepted proposals, with shape (D, W)."""
+        return self._accepted / (self._target.evaluations - self.warm_up)
 
-    def add(self, move: int, gain: float) -> None:
-        """Count one step."""
-        self._total[move] += gain
-        self._count[move] += 1
+    def learnt(self) -> Learnt:
+        """What the next chains can learn from these."""
+        return Learnt(self._walkers, spread(self.phi()), self._gains.mean())
 
-    def mean(self) -> Tensor:
-        """Mean per kind of move, zero for one that was never made."""
-        return self._total / self._count.clamp(min=1)
+    def diagnose(self) -> Convergence:
+        """R-hat and effective sample sizes, with shape (D, p).
+
+        They depend on ranks only, so phi serves as well as theta.
+        """
+        return convergence(self.phi().permute(1, 3, 2, 0).numpy())
 
 
 def _check(settings: McmcSettings, p: int) -> None:
@@ -200,106 +224,20 @@ def _check(settings: McmcSettings, p: int) -> None:
         raise ConfigError("at least 4 draws per chain", str(settings.draws), "draw more")
 
 
-def _start(target: Target, walkers: int, generator: Generator) -> Walkers:
-    """Choose walkers among prior draws, by likelihood and without repetition.
-
-    Adding Gumbel noise to the log-likelihood and keeping the largest draws
-    without replacement: close to the posterior where that is wide, the best of
-    the prior draws where it is narrow, and never two walkers at one place.
-    """
-    shape = (target.data_sets or 1, _CANDIDATES * walkers, target.coordinates.dim)
-    phi = torch.randn(shape, generator=generator, dtype=torch.float64)
-    log_prob = target(phi)
-    if torch.isneginf(log_prob).all(dim=1).any():
-        raise InputError(
-            "a posterior density above zero somewhere in the prior",
-            f"zero at all of {shape[1]} draws from the prior",
-            "check that the observed events and the prior belong to this model",
-        )
-    log_weight = log_prob + 0.5 * phi.square().sum(-1)
-    noise = torch.empty_like(log_weight).exponential_(generator=generator)
-    chosen = (log_weight - noise.log()).topk(walkers, dim=1).indices
-    index = chosen.unsqueeze(-1).expand(-1, -1, shape[2])
-    return Walkers(phi.gather(1, index), log_prob.gather(1, chosen))
-
-
-def _warm_up(target: Target, walkers: Walkers, generator: Generator) -> _State:
-    """Move the ensemble until its mean log-density stops rising."""
-    # For a normal posterior the log-density has a standard deviation of sqrt(p / 2).
-    tolerance = 0.5 * math.sqrt(target.coordinates.dim)
-    level = torch.full((len(walkers.phi),), -math.inf, dtype=torch.float64)
-    for _ in range(_MAX_BLOCKS):
-        gains, positions, levels = _Gains(), [], []
-        for sweep in range(_BLOCK):
-            walkers = _sweep(target, walkers, 2 * sweep, gains, generator)
-            positions.append(walkers.phi)
-            levels.append(walkers.log_prob.mean(1))
-        before, level = level, torch.stack(levels).mean(0)
-        if (level - before <= tolerance).all():
-            break
-    return _State(walkers, _spread(torch.stack(positions), _ARCHIVE_SWEEPS), gains.mean())
-
-
-def _sweep(
-    target: Target, walkers: Walkers, turn: int, gains: _Gains, generator: Generator
-) -> Walkers:
-    """Move one half of the ensemble by the other, then the other by the one."""
-    halves = [walkers.half(0), walkers.half(1)]
-    for which in (0, 1):
-        move = (turn + which) % len(MOVES)
-        kernel = Kernel(MOVES, Reference(halves[1 - which].phi))
-        step = kernel.step(move, halves[which], target, generator)
-        halves[which] = step.walkers
-        gains.add(move, step.gain)
-    return Walkers.join(*halves)
-
-
-def _run_chains(
-    target: Target, state: _State, draws: int, thinning: int, generator: Generator
-) -> _Run:
-    """Run every walker as a chain of its own, with proposals from the archive."""
-    kernel = Kernel(MOVES, Reference(state.archive))
-    share = (state.gains / state.gains.max().clamp(min=1e-300)) ** 2 + _MOVE_FLOOR
-    moves = torch.multinomial(share, draws * thinning, replacement=True, generator=generator)
-    walkers, gains = state.walkers, _Gains()
-    accepted = torch.zeros(walkers.log_prob.shape, dtype=torch.float64)
-    kept = []
-    for number, move in enumerate(moves.tolist(), start=1):
-        step = kernel.step(move, walkers, target, generator)
-        walkers = step.walkers
-        accepted += step.accepted
-        gains.add(move, step.gain)
-        if number % thinning == 0:
-            kept.append(walkers)
-    return _Run(
-        phi=torch.stack([state.phi for state in kept]),
-        log_prob=torch.stack([state.log_prob for state in kept]),
-        acceptance=accepted / len(moves),
-        last=walkers,
-        gains=gains.mean(),
-    )
-
-
-def _spread(positions: Tensor, sweeps: int) -> Tensor:
-    """Take some of S sweeps, evenly spaced, as an archive: (S, D, W, p) -> (D, A, p)."""
-    chosen = torch.linspace(0, len(positions) - 1, sweeps + 1)[1:].round().long()
-    return positions[chosen].transpose(0, 1).flatten(1, 2)
-
-
-def _record(target: Target, run: _Run, quality: Convergence, warm_up: int, thinning: int) -> Draws:
+def _record(target: Target, chains: _Chains, quality: Convergence) -> Draws:
     """Turn the chains into parameters, in the shapes the caller asked for."""
-    phi, log_prob = run.phi.permute(1, 2, 0, 3), run.log_prob.permute(1, 2, 0)
-    theta = target.coordinates.theta(phi)
-    density = log_prob - target.coordinates.log_jacobian(phi)
-    acceptance = run.acceptance
+    phi, log_prob = chains.phi().permute(1, 2, 0, 3), chains.log_prob().permute(1, 2, 0)
+    theta = target.coordinates.theta(phi).contiguous()
+    density = (log_prob - target.coordinates.log_jacobian(phi)).contiguous()
+    acceptance = chains.acceptance()
     if target.data_sets is None:
         theta, density, acceptance, quality = theta[0], density[0], acceptance[0], quality[0]
     return Draws(
-        theta=theta.contiguous(),
+        theta=theta,
         log_prob=density,
         acceptance=acceptance,
         convergence=quality,
-        warm_up=warm_up,
+        warm_up=chains.warm_up,
         evaluations=target.evaluations,
-        thinning=thinning,
+        thinning=chains.thinning,
     )

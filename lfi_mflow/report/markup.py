@@ -104,9 +104,9 @@ def _embed(
     data: bytes, media_type: str, caption: str, description: str, attributes: str = ""
 ) -> str:
     """Put an image into the page, with its caption."""
-    encoded = base64.b64encode(data).decode("ascii")
+    source = f"data:{media_type};base64,{base64.b64encode(data).decode('ascii')}"
     return (
-        f'<figure><img src="data:{media_type};base64,{encoded}" alt="{text(description)}"{attributes}>'
+        f'<figure><img src="{source}" alt="{text(description)}"{attributes}>'
         f"<figcaption>{text(caption)}</figcaption></figure>"
     )
 

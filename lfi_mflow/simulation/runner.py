@@ -12,6 +12,7 @@ import math
 import multiprocessing
 import os
 import signal
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -215,7 +216,16 @@ def _start_worker(job: SimulationJob) -> None:
     """Prepare a worker: build the simulator once, and leave quietly at Ctrl-C."""
     global _worker  # noqa: PLW0603 - a pool has no other place for what a process keeps
     signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
     _worker = job, get_simulator(job.simulator, job.settings)
+
+
+def _leave_with_parent() -> None:
+    """End this worker when its parent dies, even by kill -9: nobody else would."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _work(index: int) -> Events:

@@ -17,6 +17,11 @@ from lfi_mflow.files import atomic_output
 
 __all__ = ["Checkpoint", "CheckpointFile"]
 
+_DAMAGE = (
+    *(RuntimeError, EOFError, OSError, pickle.UnpicklingError),  # not a file of torch
+    *(AttributeError, KeyError, TypeError, ValueError),  # a file of torch with something else
+)
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -67,9 +72,9 @@ class CheckpointFile:
         """
         try:
             state = torch.load(self.path, weights_only=True, map_location="cpu")
-            run = state.pop("run")
+            run = dict(state.pop("run"))
             checkpoint = Checkpoint(**state)
-        except (RuntimeError, EOFError, KeyError, TypeError, pickle.UnpicklingError) as error:
+        except _DAMAGE as error:
             raise FileFormatError(
                 f"a checkpoint at {self.path}", "a damaged file", "train without --resume"
             ) from error

@@ -6,6 +6,7 @@ training and validation events, and batches of whatever an objective prepared.
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -200,8 +201,10 @@ class StreamedEvents(TrainingEvents):
         device: torch.device,
         validation_fraction: float,
     ) -> None:
-        self.n_validation = _validation_size(len(file), validation_fraction)
-        self.n_train = len(file) - self.n_validation
+        good = np.concatenate([_finite_rows(block) for block in file.blocks(_BLOCK)]).cumsum()
+        self.n_validation = _validation_size(int(good[-1]), validation_fraction)
+        self.n_train = int(good[-1]) - self.n_validation
+        self.first_validation = int(np.searchsorted(good, self.n_train)) + 1
         self.file = file
         self._dtype, self._device = dtype, device
 
@@ -244,41 +247,49 @@ class _PreparedStream(PreparedEvents):
 
     def training(self, batch_size: int, seed: int) -> Iterator[Batch]:
         """Shuffled batches of equal size."""
-        rows = slice(0, self._events.n_train)
+        rows = slice(0, self._events.first_validation)
         stream = self._events.file.shuffled_batches(
             batch_size, np.random.default_rng(seed), rows=rows
         )
-        for _, events in zip(range(self.steps(batch_size)), stream, strict=False):
-            yield self._events.batch(events, self._function)
+        batches = (self._events.batch(events, self._function) for events in stream)
+        some = (batch for batch in batches if len(batch.theta))
+        yield from itertools.islice(some, self.steps(batch_size))
 
     def validation(self) -> Iterator[Batch]:
         """The validation events in large batches."""
-        first, last = self._events.n_train, len(self._events.file)
+        first, last = self._events.first_validation, len(self._events.file)
         for start in range(first, last, _BLOCK // 4):
             rows = slice(start, min(start + _BLOCK // 4, last))
-            yield self._events.batch(self._events.file.read(rows), self._function)
+            batch = self._events.batch(self._events.file.read(rows), self._function)
+            if len(batch.theta):
+                yield batch
 
     def some(self) -> Batch:
         """A representative part of the training events."""
-        rows = slice(0, min(_BLOCK, self._events.n_train))
+        rows = slice(0, min(_BLOCK, self._events.first_validation))
         return self._events.batch(self._events.file.read(rows), self._function)
 
 
 def finite_events(events: Events) -> Events:
-    """Drop events with a value in theta or x that is not finite."""
-    good = np.isfinite(events.x).all(axis=1) & np.isfinite(events.theta).all(axis=1)
+    """Drop events with a value in theta, x or the weight that is not finite."""
+    good = _finite_rows(events)
     return events if good.all() else events[good]
+
+
+def _finite_rows(events: Events) -> NDArray[np.bool_]:
+    """Say which events training can use: (N,)."""
+    good: NDArray[np.bool_] = np.isfinite(events.x).all(axis=1)
+    good &= np.isfinite(events.theta).all(axis=1)
+    return good if events.weight is None else good & np.isfinite(events.weight)
 
 
 def check_events(file: EventFile, path: Path, *, drop_nonfinite: bool) -> dict[str, int]:
     """Check that a file can be trained on; return the non-finite values by column.
 
     Raises:
-        DataError: If there are fewer than 20 events, values that are not finite
-            and ``drop_nonfinite`` is false, or negative weights.
+        DataError: If there are fewer than 20 finite events, values that are not
+            finite and ``drop_nonfinite`` is false, or negative weights.
     """
-    if len(file) < 20:
-        raise DataError("at least 20 events", f"{len(file)} in {path}", "simulate more")
     bad = file.nonfinite()
     if bad and not drop_nonfinite:
         columns = ", ".join(f"{count} in {name}" for name, count in bad.items())
@@ -287,6 +298,11 @@ def check_events(file: EventFile, path: Path, *, drop_nonfinite: bool) -> dict[s
             f"NaN or infinite ones: {columns}",
             "mend the file, or add --drop-nonfinite",
         )
+    count = len(file)
+    if bad:
+        count = sum(int(_finite_rows(block).sum()) for block in file.blocks(_BLOCK))
+    if count < 20:
+        raise DataError("at least 20 finite events", f"{count} in {path}", "simulate more")
     if "weight" in file.columns and _has_negative_weights(file):
         raise DataError(
             f"weights >= 0 in {path}",
@@ -309,7 +325,7 @@ def _permutation(length: int, seed: int, device: torch.device) -> Tensor:
 def _moments(blocks: Iterator[Tensor]) -> tuple[Tensor, Tensor]:
     """Merge mean and covariance of blocks (Chan et al. 1983), which does not cancel."""
     count, mean, scatter = 0, torch.zeros(1), torch.zeros(1, 1)
-    for block in blocks:
+    for block in filter(len, blocks):
         new, centre = len(block), block.mean(dim=0)
         shift = centre - mean if count else torch.zeros_like(centre)
         residual = block - centre

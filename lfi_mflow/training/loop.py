@@ -102,9 +102,10 @@ def fit(
         try:
             run.optimise(checkpoints)
         except KeyboardInterrupt:
+            kept = "nothing is" if checkpoints is None else "the finished ones are"
             raise Interrupted(
                 f"stopped in phase {phases[index].name!r} after {len(run.record.epochs)} of "
-                f"{phases[index].epochs} epochs; the finished ones are saved"
+                f"{phases[index].epochs} epochs; {kept} saved"
             ) from None
     flow.eval()
     return history
@@ -239,7 +240,7 @@ class _PhaseRun:
     def _advice(self) -> str:
         """Say what remains and what to do after a failure."""
         done = len(self.record.epochs)
-        kept = f"the checkpoint holds epoch {done}" if done else "no epoch was finished"
+        kept = f"epoch {done} was the last good one" if done else "no epoch of it was finished"
         return f"{kept}; lower the learning rate of the phase or check the events for outliers"
 
     def _out_of_patience(self, epoch: int) -> bool:

@@ -58,7 +58,8 @@ class Phase:
                 raise ConfigError(
                     f"{name} > 0 in phase {self.name!r}", str(getattr(self, name)), "raise it"
                 )
-        if not 0 <= self.warm_up < 1 or self.weight_decay < 0 or self.patience < 0:
+        decays = 0 <= self.weight_decay < math.inf
+        if not (0 <= self.warm_up < 1 and decays and self.patience >= 0):
             raise ConfigError(
                 f"0 <= warm_up < 1, weight_decay >= 0 and patience >= 0 in phase {self.name!r}",
                 f"{self.warm_up}, {self.weight_decay} and {self.patience}",

@@ -13,7 +13,15 @@ import torch
 from lfi_mflow.config import from_table, read_toml
 from lfi_mflow.data import EventFile
 from lfi_mflow.errors import ConfigError
-from lfi_mflow.flows import Dimensions, ManifoldFlow, Model, ModelMetadata, build_flow, get_preset
+from lfi_mflow.flows import (
+    Dimensions,
+    FlowSettings,
+    ManifoldFlow,
+    Model,
+    ModelMetadata,
+    build_flow,
+    get_preset,
+)
 from lfi_mflow.provenance import provenance
 from lfi_mflow.training.checkpoint import CheckpointFile
 from lfi_mflow.training.events import (
@@ -60,6 +68,8 @@ class RunConfig:
     def __post_init__(self) -> None:
         """Check the values."""
         get_preset(self.model)
+        if not 0 <= self.seed < 2**63:
+            raise ConfigError("0 <= seed < 2^63", str(self.seed), "choose another")
         if not 0 < self.validation_fraction < 1:
             raise ConfigError(
                 "0 < validation_fraction < 1", str(self.validation_fraction), "correct it"
@@ -146,7 +156,7 @@ def train_model(
         metadata = ModelMetadata(
             preset=config.model,
             dimensions=dimensions,
-            settings=config.settings,
+            settings=_all_settings(config),
             events=file.metadata,
             digest=file.digest,
             n_events=events.n_train + events.n_validation,
@@ -165,6 +175,12 @@ def _run_table(config: RunConfig) -> dict[str, Any]:
     """Return the configuration as plain values."""
     table = dataclasses.asdict(config)
     return {**table, "phases": list(table["phases"])}
+
+
+def _all_settings(config: RunConfig) -> dict[str, Any]:
+    """Return the settings of the flow with the defaults spelt out: those may change one day."""
+    settings = from_table(FlowSettings, config.settings, f"the settings of {config.model}")
+    return dataclasses.asdict(settings)
 
 
 def _dimensions(file: EventFile, config: RunConfig) -> Dimensions:

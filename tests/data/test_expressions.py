@@ -1,7 +1,7 @@
 import awkward as ak
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lfi_mflow.data.expressions import FUNCTIONS, Expression
@@ -150,6 +150,7 @@ def test_unknown_functions_are_offered(text, offer):
         Expression(text)
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="ab01.+-*/()[]:, `#'\n_x", max_size=25))
 def test_no_text_breaks_the_parser(text):
     try:

@@ -1,0 +1,67 @@
+# lfi-mflow: every target builds what it needs, and is safe to run twice.
+#
+#   make demo    install, then simulate, train, infer, test closure and write a report
+#   make test    the test suite
+#   make lint    style, types and the layering of the package
+#   make bench   the benchmarks, with JSON results in benchmarks/results/
+#   make clean   remove what these targets made
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done)
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+FILES := pyproject.toml constraints.txt
+
+# Idle threads must not spin while others work: it costs a factor of ten on a busy machine.
+export OMP_WAIT_POLICY ?= PASSIVE
+export MPLBACKEND ?= Agg
+
+.PHONY: demo test test-slow lint bench install clean
+.DELETE_ON_ERROR:
+
+install: .venv/.installed
+
+.venv/.created:
+	@test -n "$(PYTHON)" || { echo "expected Python >= 3.11, found none; install it or set PYTHON=..." >&2; exit 2; }
+	$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/.installed: .venv/.created $(FILES)
+	$(PIP) --editable .
+	@touch $@
+
+.venv/.installed-test: .venv/.installed
+	$(PIP) --editable '.[test,lint]'
+	@touch $@
+
+DEMO := demo
+LFI := $(BIN)/lfi-mflow
+
+demo: .venv/.installed
+	@mkdir -p $(DEMO)
+	$(LFI) simulate polynomial-surface -n 100000 --seed 1 -o $(DEMO)/events.h5 --force
+	$(LFI) train $(DEMO)/events.h5 --seed 1 -o $(DEMO)/model.mflow --force
+	$(LFI) simulate polynomial-surface -n 20 --theta 0 --seed 2 -o $(DEMO)/observed.h5 --force
+	$(LFI) infer $(DEMO)/model.mflow --observed $(DEMO)/observed.h5 --seed 3 -o $(DEMO)/posterior.nc --force
+	$(LFI) closure $(DEMO)/model.mflow --seed 4 -o $(DEMO)/closure.json --force
+	$(LFI) report $(DEMO)/model.mflow $(DEMO)/posterior.nc $(DEMO)/closure.json -o $(DEMO)/report.html --force
+	@echo "open $(DEMO)/report.html"
+
+test: .venv/.installed-test
+	$(BIN)/python -m pytest -m "not slow and not gpu" $(ARGS)
+
+test-slow: .venv/.installed-test
+	$(BIN)/python -m pytest -m "slow" $(ARGS)
+
+lint: .venv/.installed-test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/.installed-test
+	$(BIN)/python -m pytest benchmarks --override-ini addopts= --import-mode=importlib \
+		--benchmark-only --benchmark-json=benchmarks/results/cpu.json $(ARGS)
+
+clean:
+	rm -rf .venv $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis

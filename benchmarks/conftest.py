@@ -1,0 +1,37 @@
+"""What the benchmarks share: events, and one model trained on them."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from lfi_mflow.data.production import produce
+from lfi_mflow.flows import Model
+from lfi_mflow.simulation.priors import parse_prior
+from lfi_mflow.simulation.runner import SimulationJob
+from lfi_mflow.training import RunConfig, train_model
+from lfi_mflow_simulators.polynomial_surface import PolynomialSurface
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _threads() -> None:
+    torch.set_num_threads(max(1, torch.get_num_threads()))
+
+
+@pytest.fixture(scope="session")
+def surface() -> PolynomialSurface:
+    return PolynomialSurface()
+
+
+@pytest.fixture(scope="session")
+def events_path(tmp_path_factory: pytest.TempPathFactory, surface: PolynomialSurface) -> Path:
+    path = tmp_path_factory.mktemp("benchmark") / "events.h5"
+    prior = parse_prior("uniform(-1, 1)", surface.parameters)
+    produce(SimulationJob("polynomial-surface", {}, 100_000, seed=1, prior=prior), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def model(events_path: Path) -> Model:
+    """A model after two epochs per phase: as costly to evaluate as a good one."""
+    return train_model(events_path, RunConfig().with_epochs(2))

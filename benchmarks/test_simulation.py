@@ -1,0 +1,42 @@
+"""How fast are events made, and how fast are they made and stored?
+
+Target of the project: 2e6 events/s for the polynomial surface.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from lfi_mflow.data.production import produce
+from lfi_mflow.simulation.priors import parse_prior
+from lfi_mflow.simulation.runner import SimulationJob, simulate_chunks
+from lfi_mflow_simulators.polynomial_surface import PolynomialSurface
+
+EVENTS = 2_000_000
+
+
+def job(surface: PolynomialSurface) -> SimulationJob:
+    prior = parse_prior("uniform(-1, 1)", surface.parameters)
+    return SimulationJob("polynomial-surface", {}, EVENTS, seed=1, prior=prior)
+
+
+def rate(benchmark: Any) -> None:
+    benchmark.extra_info["events_per_second"] = EVENTS / benchmark.stats.stats.median
+    benchmark.extra_info["target_events_per_second"] = 2e6
+
+
+def test_simulate(benchmark: Any, surface: PolynomialSurface) -> None:
+    """Two million events, one process, in memory."""
+    task = job(surface)
+    benchmark.pedantic(
+        lambda: sum(len(events) for _, events in simulate_chunks(task, range(task.n_chunks))),
+        rounds=5,
+        warmup_rounds=1,
+    )
+    rate(benchmark)
+
+
+def test_simulate_to_file(benchmark: Any, surface: PolynomialSurface, tmp_path: Path) -> None:
+    """Two million events, compressed and checksummed, in a file."""
+    task = job(surface)
+    benchmark.pedantic(lambda: produce(task, tmp_path / "events.h5", force=True), rounds=3)
+    rate(benchmark)
