@@ -51,7 +51,7 @@ def show_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, text: in
     from rich.console import Console  # noqa: PLC0415
     from rich.table import Table  # noqa: PLC0415
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="bold")
     for index, name in enumerate(header):
         table.add_column(name, justify="left" if index < text else "right", overflow="fold")
     for row in rows:

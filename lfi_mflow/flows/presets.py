@@ -63,9 +63,12 @@ class FlowSettings:
         chart, latent, n = self.chart, self.latent, dimensions.latent
         moved = (chart.layers + 1) // 2 * (dimensions.data - n) + chart.layers // 2 * n
         inner = 2 * chart.blocks * chart.hidden**2 + 2 * dimensions.data**2
-        outer = latent.hidden + n * (3 * latent.bins - 1) + dimensions.theta
         coupling = chart.layers * inner + 3 * chart.bins * chart.hidden * moved
-        return coupling + latent.transforms * latent.hidden * outer
+        splines = n * (3 * latent.bins - 1)
+        # one latent without parameters conditions on nothing: its splines are the weights
+        networks = latent.hidden * (latent.hidden + splines + dimensions.theta)
+        outer = networks if n + dimensions.theta > 1 else splines
+        return coupling + latent.transforms * outer
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ to the n-dimensional volume (Hausdorff) measure: log p(x) = log p(u) - V(u).
 
 from __future__ import annotations
 
+import functools
+import warnings
 from collections.abc import Callable
 
 import torch
@@ -36,6 +38,8 @@ def log_volume_by_tangents(decode: Callable[[Tensor], Tensor], u: Tensor) -> Ten
         decode: The map g, row by row: (B, n) -> (B, d).
         u: Where to evaluate, with shape (B, n).
     """
+
+    _load_forward_mode()
 
     def volume(rows: Tensor) -> Tensor:
         unit = torch.eye(rows.shape[-1], dtype=rows.dtype, device=rows.device)
@@ -92,6 +96,14 @@ def half_log_det_gram(matrix: Tensor) -> Tensor:
     # all of them by QR: the gradient of a failed Cholesky would reach a mixture as NaN
     triangle = torch.linalg.qr(matrix).R
     return triangle.diagonal(dim1=-2, dim2=-1).abs().log().sum(dim=-1)
+
+
+@functools.cache
+def _load_forward_mode() -> None:
+    """Use forward mode once: torch then compiles what it needs with its own deprecated tool."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        jvp(torch.sin, (torch.zeros(1),), (torch.ones(1),))
 
 
 def _by_chunks(volume: Callable[[Tensor], Tensor], points: Tensor, per_row: int) -> Tensor:

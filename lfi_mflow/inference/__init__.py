@@ -1,1 +1,40 @@
-"""Posteriors from a likelihood surrogate."""
+"""Posteriors from a likelihood surrogate: likelihoods, samplers, grids and diagnostics."""
+
+from lfi_mflow.inference.convergence import Convergence, convergence, ess_bulk, ess_tail, r_hat
+from lfi_mflow.inference.grid import GridPosterior, GridSettings, grid_posterior
+from lfi_mflow.inference.likelihood import (
+    EventSetLikelihood,
+    LogPosterior,
+    SimulatorLikelihood,
+    log_posterior,
+    log_prior,
+)
+from lfi_mflow.inference.mcmc import Draws, McmcSettings, sample_posterior
+from lfi_mflow.inference.off_manifold import off_manifold_events, off_manifold_p_value
+from lfi_mflow.inference.posterior import ObservedEvents, Posterior, load_posterior
+from lfi_mflow.inference.run import infer_posterior
+
+__all__ = [
+    "Convergence",
+    "Draws",
+    "EventSetLikelihood",
+    "GridPosterior",
+    "GridSettings",
+    "LogPosterior",
+    "McmcSettings",
+    "ObservedEvents",
+    "Posterior",
+    "SimulatorLikelihood",
+    "convergence",
+    "ess_bulk",
+    "ess_tail",
+    "grid_posterior",
+    "infer_posterior",
+    "load_posterior",
+    "log_posterior",
+    "log_prior",
+    "off_manifold_events",
+    "off_manifold_p_value",
+    "r_hat",
+    "sample_posterior",
+]

@@ -85,7 +85,7 @@ def ess_bulk(draws: Array) -> Array:
 
 
 def ess_tail(draws: Array) -> Array:
-    """Smaller effective sample size of the 5 % and 95 % quantiles: (..., chains, draws) -> (...)."""
+    """Smaller ESS of the 5 % and 95 % quantiles: (..., chains, draws) -> (...)."""
     draws = _check(draws)
     flat = np.sort(draws.reshape(*draws.shape[:-2], -1), axis=-1)
     sizes = []
@@ -166,7 +166,8 @@ def _ess(chains: Array) -> Array:
     size = m * n
     time = np.maximum(-1.0 + 2.0 * summed + tail, 1.0 / np.log10(size))
     constant = np.ptp(chains, axis=(-2, -1)) < np.finfo(float).resolution
-    return np.asarray(np.where(constant, size, size / time))
+    unknown = np.isnan(total[..., 0])
+    return np.asarray(np.where(unknown, np.nan, np.where(constant, size, size / time)))
 
 
 def _autocovariance(chains: Array) -> Array:

@@ -175,7 +175,7 @@ class Move(ABC):
 class Stretch(Move):
     """Stretch or shrink the line from a reference point to the walker.
 
-    .. math:: y = x_j + z (x - x_j), \\quad g(z) \\propto z^{-1/2}, z \\in [1/a, a]
+    y = x_j + z (x - x_j), with z from the density z^(-1/2) on [1/a, a].
 
     Arguments:
         a: Largest stretch.
@@ -197,10 +197,8 @@ class Stretch(Move):
 class DifferentialEvolution(Move):
     """Step by a multiple of the difference of two reference points.
 
-    .. math:: y = x + \\gamma (x_j - x_k)
-
-    The multiple is 2.38 / sqrt(2 p), blurred by 10 %; one time in ten it is 1,
-    which jumps between modes.
+    y = x + gamma (x_j - x_k). The multiple gamma is 2.38 / sqrt(2 p), blurred by
+    10 %; one time in ten it is 1, which jumps between modes.
 
     Arguments:
         blur: Relative spread of the multiple.

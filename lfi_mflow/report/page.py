@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -27,7 +26,7 @@ from lfi_mflow.simulation import Prior
 
 if TYPE_CHECKING:
     from lfi_mflow.flows import Model
-    from lfi_mflow.inference import Posterior
+    from lfi_mflow.inference.posterior import Posterior
 
 __all__ = ["render_report", "write_report"]
 
@@ -239,12 +238,15 @@ def _origins(
     if closure is not None:
         groups.append(("Closure test", closure.provenance))
     if posterior is not None:
-        groups.append(("Posterior", {"method": posterior.method, **_plain(posterior.provenance)}))
+        groups.append(
+            (
+                "Posterior",
+                {
+                    "method": posterior.method,
+                    "observed events": len(posterior.data.x),
+                    "sampler": posterior.sampler,
+                    **posterior.provenance,
+                },
+            )
+        )
     return groups
-
-
-def _plain(value: Any) -> Mapping[str, Any]:
-    """Turn a provenance record into a mapping."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return dataclasses.asdict(value)
-    return value if isinstance(value, Mapping) else {}

@@ -181,7 +181,7 @@ def observed_section(
         summary: As ``Posterior.summary()`` gives it.
         chains: Draws, with shape (chains, draws, p).
         labels: Labels of the p parameters.
-        method: How the draws were made.
+        method: How the draws were made; those of a grid are independent and have no trace.
     """
     columns = ("mean", "sd", "q16", "q50", "q84", "r_hat", "ess")
     rows = [
@@ -210,7 +210,7 @@ def observed_section(
         paragraph(words),
         table(head, rows),
         corner,
-        trace if chains.shape[0] > 1 else "",
+        trace if method == "mcmc" else "",
     )
 
 

@@ -81,7 +81,7 @@ def test_seed_and_choice_of_metrics(exact, make_flow, surface, prior):
 @pytest.mark.parametrize(
     ("fault", "missed"),
     [
-        ({"lift": 0.02}, {"manifold_distance", "reconstruction_error"}),
+        ({"lift": 0.02}, {"manifold_distance", "reconstruction_error", "ood_auc"}),
         ({"theta_shift": 0.35}, {"posterior_mmd2", "log_density_error", "sbc_p_value"}),
         ({"power": 3.0}, {"posterior_mmd2", "log_density_error", "sbc_p_value"}),
         ({"power": 0.3}, {"posterior_mmd2", "log_density_error", "sbc_p_value"}),

@@ -25,6 +25,13 @@ def generator():
     return torch.Generator().manual_seed(20)
 
 
+@pytest.fixture(autouse=True)
+def _seed_of_new_weights():
+    with torch.random.fork_rng():
+        torch.manual_seed(21)
+        yield
+
+
 @pytest.fixture
 def make_chart(generator):
     """A function that makes a bent chart of d and n, followed by anisotropic scales."""
@@ -44,24 +51,26 @@ def make_chart(generator):
 
 
 def by_autograd(chart, u):
-    """V row by row: the reference, with none of the code under test."""
+    """V and the condition of J row by row: the reference, with none of the code under test."""
     rows = [jacobian(lambda row: chart.decode(row[None])[0], row) for row in u]
-    return torch.stack([torch.linalg.svdvals(J.double()).log().sum() for J in rows])
+    values = torch.linalg.svdvals(torch.stack(rows).double())
+    return values.log().sum(dim=-1), values[:, 0] / values[:, -1]
 
 
 @pytest.mark.parametrize(("d", "n"), DIMENSIONS)
 def test_both_methods_agree_with_autograd(make_chart, generator, dtype, d, n):
     chart = make_chart(d, n, dtype)
-    u = 1.5 * torch.randn(20, n, generator=generator).to(dtype)
-    exact = by_autograd(chart, u)
+    u = 1.5 * torch.randn(10, n, generator=generator).to(dtype)
+    exact, condition = by_autograd(chart, u)
     tangents = log_volume_by_tangents(chart.decode, u)
     minor = log_volume_by_minor(chart.bijection.inverse_and_log_det, chart.decode(u), n)
     assert tangents.dtype == minor.dtype == dtype
     assert exact.std() > 0.05  # the charts are bent: V is no constant
-    eps = torch.finfo(dtype).eps
-    assert (tangents - exact).abs().max() < 1e3 * eps
-    # the inverse is taken at a rounded point, where splines of slope 1e-2 magnify
-    assert (minor - exact).abs().max() < 1e4 * eps
+    # a Gram matrix has the condition of J squared, and J itself an error of tens of eps
+    bound = torch.finfo(dtype).eps * (1e2 + condition**2)
+    assert ((tangents - exact).abs() < 10 * bound).all()
+    # the inverse is taken at a rounded point, and splines magnify the rounding
+    assert ((minor - exact).abs() < 100 * bound).all()
 
 
 def test_the_volume_of_a_known_surface(generator):
@@ -160,7 +169,7 @@ def test_double_backward(make_chart, generator, method):
 @pytest.mark.parametrize(("d", "n"), [(3, 2), (5, 2)])
 def test_chunks_do_not_change_the_result(monkeypatch, make_chart, generator, dtype, d, n):
     chart = make_chart(d, n, dtype)
-    u = torch.randn(23, n, generator=generator).to(dtype)
+    u = torch.randn(9, n, generator=generator).to(dtype)
     x = chart.decode(u).detach()
 
     def both():
@@ -178,7 +187,7 @@ def test_chunks_do_not_change_the_result(monkeypatch, make_chart, generator, dty
         "half_log_det_gram",
         lambda matrix: sizes.append(len(matrix)) or half_log_det_gram(matrix),
     )
-    for rows in (1, 7):
+    for rows in (1, 4):
         sizes.clear()
         monkeypatch.setattr(volume, "MAX_ELEMENTS", rows * 100 * n**2)
         chunked = both()

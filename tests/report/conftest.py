@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
@@ -11,6 +9,7 @@ import torch
 from lfi_mflow.closure import ClosureReport, Metric, Target
 from lfi_mflow.data import EventMetadata
 from lfi_mflow.flows import Dimensions, Model, ModelMetadata
+from lfi_mflow.inference.posterior import ObservedEvents, Posterior
 from lfi_mflow.simulation import Observable, Parameter, Prior, Uniform
 
 
@@ -102,13 +101,12 @@ def closure(rng):
 @pytest.fixture
 def posterior(rng):
     row = {"mean": 0.1, "sd": 0.3, "q16": -0.2, "q50": 0.1, "q84": 0.4, "r_hat": 1.002, "ess": 3000}
-    return SimpleNamespace(
+    return Posterior(
+        parameters=("theta",),
         draws=0.3 * rng.normal(size=(4, 300, 1)),
+        log_prob=np.zeros((4, 300)),
         method="mcmc",
-        provenance={"model": "model.mflow"},
-        summary=lambda: {
-            "parameters": {"theta": row},
-            "off_manifold_p_value": 0.62,
-            "seconds": 1.0,
-        },
+        statistics={"theta": row},
+        data=ObservedEvents(rng.normal(size=(20, 3)), ("x0", "x1", "x2"), 0.62),
+        provenance={"command": "infer"},
     )

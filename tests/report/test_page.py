@@ -134,3 +134,12 @@ def test_a_closure_file_makes_the_same_page(model, posterior, closure, tmp_path,
     without_time = re.compile(r"Made by .*")
     assert without_time.sub("", words) == without_time.sub("", direct)
     assert len([source for source in outline.sources if source.startswith("data:")]) == 7
+
+
+def test_independent_draws_have_no_trace(model, posterior, closure):
+    chains, grid = (
+        render_report(model, dataclasses.replace(posterior, method=method), closure)
+        for method in ("mcmc", "grid")
+    )
+    assert "traces of the chains" in chains
+    assert "traces of the chains" not in grid

@@ -1,0 +1,50 @@
+"""Telling our files apart by their first bytes, whatever they are called."""
+# ruff: noqa: PLC0415 - h5py is imported when a command runs
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from lfi_mflow.errors import FileFormatError
+from lfi_mflow.files import require_file
+
+__all__ = ["FileKind", "file_kind"]
+
+FileKind = Literal["events", "model", "posterior", "closure"]
+
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+
+
+def file_kind(path: Path) -> FileKind:
+    """Return what kind of file of ours this is; its contents are not checked.
+
+    Raises:
+        FileFormatError: If there is no file or it is none of ours.
+    """
+    require_file(path, "a file")
+    with path.open("rb") as handle:
+        start = handle.read(16)
+    if start.startswith(_HDF5):
+        return _kind_of_hdf5(path)
+    # A safetensors file begins with the length of its header, which is JSON.
+    if start[8:9] == b"{":
+        return "model"
+    if start.lstrip().startswith(b"{"):
+        return "closure"
+    raise FileFormatError(
+        "events (.h5), a model (.mflow), a posterior (.nc) or a closure report (.json)",
+        f"{path}, a file of another kind",
+        "check the path",
+    )
+
+
+def _kind_of_hdf5(path: Path) -> FileKind:
+    """Tell events from a posterior; a damaged file counts by its name."""
+    import h5py
+
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            return "posterior" if "posterior" in file else "events"
+    except OSError:
+        return "posterior" if path.suffix == ".nc" else "events"

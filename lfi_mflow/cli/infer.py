@@ -1,0 +1,206 @@
+"""``lfi-mflow infer``: the parameters of observed events."""
+# ruff: noqa: PLC0415 - torch is imported when the command runs
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lfi_mflow.cli.columns import observed_mapping
+from lfi_mflow.cli.console import log, show_result, show_table, warn
+from lfi_mflow.cli.options import (
+    FILE,
+    claim_output,
+    device_option,
+    drop_nonfinite_option,
+    example,
+    force_option,
+    json_option,
+    limited_threads,
+    mapping_options,
+    output_option,
+    prior_option,
+    seed_option,
+    threads_option,
+)
+from lfi_mflow.cli.priors import inference_prior
+from lfi_mflow.cli.progress import working
+from lfi_mflow.errors import DataError
+
+if TYPE_CHECKING:
+    from lfi_mflow.data import ImportReport
+    from lfi_mflow.flows import Model
+    from lfi_mflow.inference import Posterior
+    from lfi_mflow.simulation import Events
+
+__all__ = ["command"]
+
+_COLUMNS = ("mean", "sd", "q16", "q50", "q84", "r_hat", "ess")
+_R_HAT_LIMIT = 1.01
+_ROWS = 10
+_OFF_MANIFOLD_LIMIT = 0.01
+
+
+@click.command(
+    epilog=example(
+        "lfi-mflow infer model.mflow --observed observed.h5 -o posterior.nc",
+        "lfi-mflow infer model.mflow --observed data.root --tree events --observable px \\",
+        "    --observable py --observable 'm = sqrt(E**2 - px**2 - py**2)' -o posterior.nc",
+        "lfi-mflow infer model.mflow --observed data.root --mapping map.toml --json -o p.nc",
+    )
+)
+@click.argument("model", type=FILE)
+@click.option(
+    "--observed",
+    type=FILE,
+    required=True,
+    metavar="FILE",
+    help="Observed events: an event file (.h5) or a ROOT file.",
+)
+@mapping_options
+@click.option(
+    "--events", "n_events", type=click.IntRange(min=1), metavar="K", help="Use the first K events."
+)
+@click.option(
+    "--method",
+    type=click.Choice(["mcmc", "grid"]),
+    default="mcmc",
+    show_default=True,
+    help="Markov chains, or an adaptive grid for one or two parameters.",
+)
+@prior_option
+@seed_option
+@device_option
+@threads_option
+@drop_nonfinite_option
+@output_option("Posterior to write, NetCDF.")
+@force_option
+@json_option
+def command(
+    model: Path, observed: Path, output: Path, *, force: bool, as_json: bool, **options: Any
+) -> None:
+    """Infer the parameters of observed events with the model file MODEL.
+
+    All events share one value of the parameters. The columns of a ROOT file come
+    from the options, or else from the mapping the model's own events were imported
+    with, or else from branches named like the observables. The prior is that of the
+    training events unless --prior is given.
+    """
+    claim_output(output, model, observed, force=force)
+    from lfi_mflow.flows import load_model
+    from lfi_mflow.training import resolve_device
+
+    with limited_threads(options["threads"]):
+        trained = load_model(model, resolve_device(options["device"]))
+        events, report = _read(trained, observed, options)
+        posterior = _infer(trained, model, observed, events, options)
+        posterior.save(output)
+    _show(posterior, output, report, as_json=as_json)
+
+
+def _read(model: Model, path: Path, options: dict[str, Any]) -> tuple[Events, ImportReport]:
+    """Read the observed events that are to be used."""
+    from lfi_mflow.data import read_observed
+
+    metadata = model.metadata
+    events, report = read_observed(
+        path,
+        observed_mapping(
+            metadata, options["mapping_path"], options["tree"], options["observables"]
+        ),
+        metadata.events.observable_names,
+        drop_nonfinite=options["drop_nonfinite"],
+    )
+    if report.kept < report.read:
+        log(f"{path}: {report}")
+    if events.weight is not None:
+        warn(f"the event weights in {path} are not used: every observed event counts once")
+    wanted = options["n_events"]
+    if wanted is None:
+        return events, report
+    if wanted > len(events):
+        raise DataError(
+            f"at least {wanted} events in {path}", f"{len(events)}", "give a smaller --events"
+        )
+    return events[:wanted], report
+
+
+def _infer(
+    model: Model, model_path: Path, observed: Path, events: Events, options: dict[str, Any]
+) -> Posterior:
+    """Compute the posterior."""
+    from lfi_mflow.inference import infer_posterior
+
+    prior = inference_prior(model.metadata.events, options["prior"])
+    with working(f"inferring from {len(events):,} events"):
+        posterior = infer_posterior(
+            model, events.x, method=options["method"], prior=prior, seed=options["seed"]
+        )
+    source = {"model": str(model_path), "observed": str(observed)}
+    return dataclasses.replace(posterior, provenance={**posterior.provenance, **source})
+
+
+def _show(posterior: Posterior, output: Path, report: ImportReport, *, as_json: bool) -> None:
+    """Show the posterior and what to beware of."""
+    summary = posterior.summary()
+    if not as_json:
+        rows = [_row(name, row) for name, row in summary["parameters"].items()]
+        show_table(("parameter", "mean", "sd", "q16", "q50", "q84", "R-hat", "ESS"), rows)
+    _warn(summary, posterior)
+    n_events = len(posterior.observed)
+    record = {
+        "output": output,
+        "n_events": n_events,
+        "dropped": report.read - report.kept,
+        **summary,
+    }
+    line = (
+        f"{output}: posterior of {n_events:,} events by {posterior.method}, "
+        f"off-manifold p-value {_number(summary['off_manifold_p_value'])}, "
+        f"{summary['seconds']:.1f} s"
+    )
+    show_result(line, record, as_json=as_json)
+
+
+def _warn(summary: Mapping[str, Any], posterior: Posterior) -> None:
+    """Say in words what makes the posterior doubtful."""
+    p_value = summary["off_manifold_p_value"]
+    if p_value is not None and p_value < _OFF_MANIFOLD_LIMIT:
+        warn(
+            f"the observed events do not lie on the learned manifold (p = {p_value:.2g}): the "
+            "simulator, the columns or their units may not be those of the data, or some events "
+            f"come from elsewhere{_outliers(posterior)}; the posterior does not know of it"
+        )
+    for name, row in summary["parameters"].items():
+        if row["r_hat"] is not None and row["r_hat"] > _R_HAT_LIMIT:
+            warn(
+                f"the chains of {name} have not mixed (R-hat {row['r_hat']:.3f}): do not trust its "
+                "mean and quantiles; try --method grid or another --seed"
+            )
+
+
+def _outliers(posterior: Posterior) -> str:
+    """Name the rows of the events that are off the manifold, the first of them if many."""
+    rows = [str(row) for row in posterior.data.off_manifold_events]
+    if not rows:
+        return ""
+    more = f" and {len(rows) - _ROWS} more" if len(rows) > _ROWS else ""
+    return f" (rows {', '.join(rows[:_ROWS])}{more})"
+
+
+def _row(name: str, row: Mapping[str, float | None]) -> tuple[str, ...]:
+    """Write a parameter as a row of the table."""
+    values = [_number(row[column]) for column in _COLUMNS[:5]]
+    r_hat, ess = row["r_hat"], row["ess"]
+    values.append("-" if r_hat is None else f"{r_hat:.3f}")
+    values.append("-" if ess is None else f"{ess:.0f}")
+    return name, *values
+
+
+def _number(value: float | None) -> str:
+    """Write a number with four digits."""
+    return "-" if value is None else f"{value:.4g}"

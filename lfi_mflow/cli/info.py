@@ -1,0 +1,176 @@
+"""``lfi-mflow info``: what is in a file, and where it came from."""
+# ruff: noqa: PLC0415 - h5py and torch are imported when the command runs
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from lfi_mflow.cli.console import show_facts, show_result
+from lfi_mflow.cli.file_kinds import FileKind, file_kind
+from lfi_mflow.cli.options import FILE, example, json_option
+from lfi_mflow.errors import InputError
+
+__all__ = ["command"]
+
+
+@click.command(
+    epilog=example("lfi-mflow info events.h5 --verify", "lfi-mflow info model.mflow --json")
+)
+@click.argument("file", type=FILE)
+@click.option("--verify", is_flag=True, help="Read an event file whole and check its checksums.")
+@json_option
+def command(file: Path, *, verify: bool, as_json: bool) -> None:
+    """Tell what is in FILE, and where it came from.
+
+    FILE is any file of lfi-mflow: events, a model, a posterior or a closure report.
+    """
+    kind = file_kind(file)
+    if verify and kind != "events":
+        raise InputError(
+            "an event file to verify",
+            f"{file}, a {kind}",
+            "leave --verify out",
+        )
+    facts, line = _READERS[kind](file)
+    if verify:
+        _verify(file)
+        facts, line = {**facts, "verified": True}, f"{line}; all checksums are right"
+    if not as_json:
+        show_facts(_flat(facts))
+    record = {"file": file, "kind": kind, **facts}
+    show_result(f"{file}: {line}", record, as_json=as_json)
+
+
+def _events(path: Path) -> tuple[dict[str, Any], str]:
+    """Describe an event file."""
+    from lfi_mflow.data import open_events
+
+    with open_events(path) as file:
+        facts = {
+            "n_events": len(file),
+            "arrays": list(file.columns),
+            **_origin(file.metadata),
+            "sha256": file.digest,
+            "provenance": dict(file.metadata.provenance),
+        }
+        source = file.metadata.simulator or file.metadata.provenance.get("imported_from", "a file")
+        return facts, f"{len(file):,} events from {source}"
+
+
+def _model(path: Path) -> tuple[dict[str, Any], str]:
+    """Describe a model file."""
+    from lfi_mflow.flows import load_model
+
+    model = load_model(path)
+    metadata = model.metadata
+    phases = {
+        phase["name"]: f"{len(phase['epochs'])} epochs in {phase['seconds']:.0f} s, the best "
+        f"validation loss {phase['epochs'][phase['best_epoch']]['validation']:.4g} "
+        f"in epoch {phase['best_epoch'] + 1}"
+        for phase in metadata.history.get("phases", [])
+    }
+    weights = sum(weight.numel() for weight in model.flow.parameters())
+    facts = {
+        "model": metadata.preset,
+        "data_dim": metadata.dimensions.data,
+        "latent_dim": metadata.dimensions.latent,
+        "weights": weights,
+        "density": f"with respect to the {model.flow.reference} measure",
+        "settings": dict(metadata.settings),
+        "training": phases,
+        "n_events": metadata.n_events,
+        **_origin(metadata.events),
+        "columns": metadata.mapping,
+        "sha256 of events": metadata.digest,
+        "provenance": dict(metadata.provenance),
+    }
+    return facts, f"{metadata.preset} trained on {metadata.n_events:,} events"
+
+
+def _posterior(path: Path) -> tuple[dict[str, Any], str]:
+    """Describe a posterior file."""
+    from lfi_mflow.inference import load_posterior
+
+    posterior = load_posterior(path)
+    summary = posterior.summary()
+    chains, draws = posterior.draws.shape[:2]
+    facts = {
+        "method": posterior.method,
+        "chains": int(chains),
+        "draws": int(draws),
+        "observed_events": len(posterior.observed),
+        **summary,
+        "provenance": dict(posterior.provenance),
+    }
+    values = ", ".join(
+        f"{name} = {row['mean']:.3g} ± {row['sd']:.2g}"
+        for name, row in summary["parameters"].items()
+    )
+    return facts, f"posterior {values}"
+
+
+def _closure(path: Path) -> tuple[dict[str, Any], str]:
+    """Describe a closure report."""
+    from lfi_mflow.closure import ClosureReport
+
+    report = ClosureReport.load(path)
+    table = report.to_table()
+    facts = {key: table[key] for key in ("metrics", "skipped", "provenance")}
+    judged = sum(metric.passed is not None for metric in report.metrics.values())
+    return facts, f"closure test, {judged - len(report.failed)} of {judged} targets are met"
+
+
+_READERS: Mapping[FileKind, Callable[[Path], tuple[dict[str, Any], str]]] = {
+    "events": _events,
+    "model": _model,
+    "posterior": _posterior,
+    "closure": _closure,
+}
+
+
+def _origin(metadata: Any) -> dict[str, Any]:
+    """Describe columns and source of events."""
+    from lfi_mflow.simulation import Prior
+
+    names = metadata.parameter_names
+    prior = None if metadata.prior is None else Prior.from_table(metadata.prior).describe(names)
+    return {
+        "parameters": [_column(row.name, row.unit) for row in metadata.parameters],
+        "observables": [_column(row.name, row.unit) for row in metadata.observables],
+        "manifold_dim": metadata.manifold_dim,
+        "simulator": metadata.simulator,
+        "simulator settings": dict(metadata.settings),
+        "prior": prior,
+        "seed": metadata.seed,
+        "counts": dict(metadata.counts),
+    }
+
+
+def _column(name: str, unit: str) -> str:
+    """Write a column with its unit."""
+    return f"{name} [{unit}]" if unit else name
+
+
+def _verify(path: Path) -> None:
+    """Check all checksums of an event file."""
+    from lfi_mflow.data import open_events
+
+    with open_events(path) as file:
+        file.verify()
+
+
+def _flat(facts: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Write nested facts as names with dots; empty ones are left out."""
+    flat: dict[str, str] = {}
+    for name, value in facts.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{name}.")
+        elif isinstance(value, list | tuple):
+            flat[f"{prefix}{name}"] = ", ".join(map(str, value)) or "none"
+        elif value is not None:
+            flat[f"{prefix}{name}"] = str(value)
+    return flat

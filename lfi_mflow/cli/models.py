@@ -1,0 +1,48 @@
+"""``lfi-mflow models``: the flows that can be trained."""
+# ruff: noqa: PLC0415 - torch is imported when the command runs
+
+from __future__ import annotations
+
+import click
+
+from lfi_mflow.cli.console import show_facts, show_result
+from lfi_mflow.cli.options import example, json_option
+
+__all__ = ["command"]
+
+_DENSITIES = {
+    "lebesgue": "per volume of the feature space; comparable with ambient densities",
+    "hausdorff": "per n-dimensional volume of the manifold; not comparable with ambient densities",
+    "latent": "of the latents only: posteriors, but no density of events",
+    "bound": "a bound, not the density itself",
+}
+
+
+@click.command(epilog=example("lfi-mflow models"))
+@json_option
+def command(*, as_json: bool) -> None:
+    """List the models, and what each can and cannot do."""
+    from lfi_mflow.flows import PRESETS
+
+    records = [
+        {
+            "name": preset.name,
+            "summary": preset.summary,
+            "reference": preset.reference,
+            "density": _DENSITIES[preset.reference],
+            "source": preset.source,
+        }
+        for preset in PRESETS.values()
+    ]
+    if not as_json:
+        for record in records:
+            show_facts(
+                {
+                    "model": record["name"],
+                    "what it is": record["summary"],
+                    "its density": record["density"],
+                    "paper": record["source"],
+                }
+            )
+            click.echo()
+    show_result(f"{len(records)} models", records, as_json=as_json)

@@ -1,0 +1,189 @@
+"""``lfi-mflow train``: a model from events."""
+# ruff: noqa: PLC0415 - torch is imported when the command runs
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lfi_mflow.cli.columns import imported_mapping
+from lfi_mflow.cli.console import log, show_result, warn
+from lfi_mflow.cli.interruption import command_line, resumable, typed_arguments
+from lfi_mflow.cli.options import (
+    FILE,
+    claim_output,
+    config_option,
+    device_option,
+    drop_nonfinite_option,
+    example,
+    json_option,
+    limited_threads,
+    output_option,
+    threads_option,
+)
+from lfi_mflow.cli.progress import training
+from lfi_mflow.errors import InputError, StorageError, TrainingError
+
+if TYPE_CHECKING:
+    from lfi_mflow.flows import Model
+    from lfi_mflow.training import RunConfig
+
+__all__ = ["command"]
+
+
+@click.command(
+    epilog=example(
+        "lfi-mflow train events.h5 -o model.mflow",
+        "lfi-mflow train events.h5 --config run.toml --epochs 30 --seed 2 -o model.mflow",
+        "lfi-mflow train events.h5 --resume -o model.mflow",
+    )
+)
+@click.argument("events", type=FILE)
+@click.option("--model", metavar="NAME", help="Model, see lfi-mflow models.  [default: m-flow]")
+@config_option("Configuration of the run; the options below override it.")
+@click.option("--epochs", type=click.IntRange(min=1), help="Epochs of every phase.")
+@click.option(
+    "--latent-dim",
+    type=click.IntRange(min=1),
+    help="Dimension n of the manifold.  [default: what the event file says]",
+)
+@click.option("--seed", type=click.IntRange(min=0), help="Seed of all randomness.  [default: 0]")
+@device_option
+@threads_option
+@click.option("--resume", is_flag=True, help="Go on from the checkpoint of an interrupted run.")
+@drop_nonfinite_option
+@output_option("Model file to write.")
+@click.option("--force", is_flag=True, help="Replace an output or, without --resume, a checkpoint.")
+@json_option
+def command(events: Path, output: Path, *, as_json: bool, **options: Any) -> None:
+    """Train a model on the events of the file EVENTS.
+
+    The state after each epoch is kept beside the output, in .NAME.checkpoint, until
+    the model is written: an interrupted run goes on with --resume, and ends with
+    the same weights as an undisturbed one.
+    """
+    claim_output(output, events, force=options["force"])
+    checkpoint = output.with_name(f".{output.name}.checkpoint")
+    _check_checkpoint(checkpoint, resume=options["resume"], force=options["force"])
+    start = time.perf_counter()
+    with (
+        resumable(checkpoint.is_file, "--resume"),
+        _advice_on_failure(checkpoint),
+        limited_threads(options["threads"]),
+    ):
+        model = _train(events, checkpoint, options)
+        _save(model, output)
+        checkpoint.unlink(missing_ok=True)
+    _report(model, output, time.perf_counter() - start, as_json=as_json)
+
+
+def _check_checkpoint(checkpoint: Path, *, resume: bool, force: bool) -> None:
+    """Fail if there is a checkpoint and the user did not say what to do with it."""
+    if checkpoint.is_file() and not (resume or force):
+        raise InputError(
+            f"no checkpoint at {checkpoint}",
+            "one of an interrupted run",
+            "add --resume to go on, or --force to start anew",
+        )
+
+
+@contextmanager
+def _advice_on_failure(checkpoint: Path) -> Iterator[None]:
+    """Say how to go on when a run fails for want of space after some epochs."""
+    try:
+        yield
+    except (StorageError, TrainingError):
+        if checkpoint.is_file():
+            again = command_line(typed_arguments(), "--resume")
+            log(f"The finished epochs are kept in {checkpoint}; go on with: {again}")
+        raise
+
+
+def _train(events: Path, checkpoint: Path, options: dict[str, Any]) -> Model:
+    """Read the configuration and train."""
+    from lfi_mflow.data import open_events
+    from lfi_mflow.training import resolve_device, train_model
+
+    config = _configuration(options)
+    device = resolve_device(options["device"])
+    with open_events(events) as file:
+        mapping = imported_mapping(file.metadata.provenance)
+    if checkpoint.is_file() and not options["resume"]:
+        checkpoint.unlink()  # only now that file and options are known to be usable
+    with training(config.phases) as progress:
+        model = train_model(
+            events,
+            config,
+            device=device,
+            drop_nonfinite=options["drop_nonfinite"],
+            checkpoint=checkpoint,
+            progress=progress,
+        )
+    return dataclasses.replace(model, metadata=dataclasses.replace(model.metadata, mapping=mapping))
+
+
+def _configuration(options: dict[str, Any]) -> RunConfig:
+    """Return the configuration file, or the default, with the options on top."""
+    from lfi_mflow.training import RunConfig, read_run_config
+
+    path = options["config_path"]
+    config = RunConfig() if path is None else read_run_config(path)
+    given = {
+        name: options[name] for name in ("model", "latent_dim", "seed") if options[name] is not None
+    }
+    config = dataclasses.replace(config, **given)
+    return config if options["epochs"] is None else config.with_epochs(options["epochs"])
+
+
+def _save(model: Model, output: Path) -> None:
+    """Write the model."""
+    from lfi_mflow.flows import save_model
+
+    save_model(model, output)
+
+
+def _report(model: Model, output: Path, seconds: float, *, as_json: bool) -> None:
+    """Say what was trained, and how well."""
+    metadata = model.metadata
+    dropped = metadata.training["nonfinite"]
+    if dropped:
+        where = ", ".join(f"{name}: {count}" for name, count in dropped.items())
+        warn(f"events with NaN or infinite values were left out ({where})")
+    distance = _mean(metadata.training["distance_quantiles"])
+    phases = [
+        {
+            "name": phase["name"],
+            "best_epoch": phase["best_epoch"],
+            "epochs": len(phase["epochs"]),
+            "validation": phase["epochs"][phase["best_epoch"]]["validation"],
+            "seconds": phase["seconds"],
+        }
+        for phase in metadata.history["phases"]
+    ]
+    losses = ", ".join(f"{phase['name']} {phase['validation']:.4g}" for phase in phases)
+    line = (
+        f"{output}: validation events lie {distance:.3g} from the manifold on average, "
+        f"best validation losses: {losses}; {metadata.n_events:,} events in {seconds:.0f} s"
+    )
+    record = {
+        "output": output,
+        "model": metadata.preset,
+        "n_events": metadata.n_events,
+        "nonfinite": dropped,
+        "validation_distance": distance,
+        "phases": phases,
+        "seconds": seconds,
+    }
+    show_result(line, record, as_json=as_json)
+
+
+def _mean(quantiles: list[float]) -> float:
+    """Return the mean of a distribution from its evenly spaced quantiles."""
+    inner = sum(quantiles) - 0.5 * (quantiles[0] + quantiles[-1])
+    return float(inner / (len(quantiles) - 1))

@@ -1,0 +1,87 @@
+"""From a trained model and observed events to a posterior, in one call."""
+
+from __future__ import annotations
+
+import time
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lfi_mflow.errors import ModelMismatchError
+from lfi_mflow.flows.model_file import Model
+from lfi_mflow.inference.grid import grid_posterior
+from lfi_mflow.inference.likelihood import EventSetLikelihood, log_posterior
+from lfi_mflow.inference.mcmc import McmcSettings, sample_posterior
+from lfi_mflow.inference.off_manifold import off_manifold_events, off_manifold_p_value
+from lfi_mflow.inference.posterior import ObservedEvents, Posterior
+from lfi_mflow.simulation.priors import Prior
+
+__all__ = ["infer_posterior"]
+
+
+def infer_posterior(
+    model: Model,
+    x: NDArray[np.floating],
+    *,
+    prior: Prior,
+    method: Literal["mcmc", "grid"] = "mcmc",
+    seed: int = 0,
+) -> Posterior:
+    """Infer the parameters that observed events share.
+
+    Arguments:
+        model: A trained model.
+        x: Observed events, with shape (N, d), in the units of the training events.
+        prior: Prior of the parameters.
+        method: Markov chains, or an adaptive grid for one or two parameters.
+        seed: Seed of the draws.
+
+    Raises:
+        ModelMismatchError: If the prior has another number of parameters.
+        ConfigError: If a grid is asked for with more than two parameters.
+        InputError: If ``x`` has another number of columns, or the posterior has no mass.
+        DataError: If an event cannot be encoded (NaN or infinite).
+    """
+    start = time.perf_counter()
+    names = model.metadata.events.parameter_names
+    if prior.dim != len(names):
+        raise ModelMismatchError(
+            f"a prior of the {len(names)} parameter(s) {', '.join(names)}",
+            f"one of {prior.dim}",
+            "give the prior that belongs to this model",
+        )
+    generator = torch.Generator().manual_seed(seed)
+    weight = next(model.flow.parameters())
+    events = torch.tensor(np.asarray(x)).to(weight.device, weight.dtype)
+    likelihood = EventSetLikelihood(model.flow, events)
+    density = log_posterior(likelihood, prior)
+    data = _judge(model, np.asarray(x), likelihood.encoded.distance.cpu().double().numpy())
+    if method == "grid":
+        grid = grid_posterior(density, prior)
+        seconds = time.perf_counter() - start
+        return Posterior.from_grid(names, grid, data, generator=generator, seconds=seconds)
+    # Many parameters need a larger ensemble; the number of draws stays the same.
+    chains = max(McmcSettings.chains, 4 * (prior.dim + 1))
+    draws = sample_posterior(
+        density, prior, generator=generator, settings=McmcSettings(chains=chains)
+    )
+    return Posterior.from_draws(names, draws, data, seconds=time.perf_counter() - start)
+
+
+def _judge(model: Model, x: NDArray[np.floating], distances: NDArray[np.float64]) -> ObservedEvents:
+    """Compare the distances of the events with those of the validation events."""
+    metadata = model.metadata
+    observables = tuple(metadata.events.observable_names)
+    quantiles = metadata.training.get("distance_quantiles")
+    if quantiles is None:
+        return ObservedEvents(x, observables)
+    share = metadata.training.get("configuration", {}).get("validation_fraction")
+    n_reference = None if share is None else max(1, round(share * metadata.n_events))
+    return ObservedEvents(
+        x,
+        observables,
+        off_manifold_p_value(distances, quantiles, n_reference),
+        off_manifold_events(distances, quantiles),
+    )

@@ -1,0 +1,150 @@
+"""A model from events."""
+
+import json
+import signal
+
+import pytest
+import torch
+
+from lfi_mflow.flows import load_model
+
+
+@pytest.fixture
+def train(study):
+    """The beginning of every training here."""
+    return ["train", study.events, "--config", study.config, "--threads", 1]
+
+
+def assert_same_weights(path, other):
+    weights, expected = (load_model(p).flow.state_dict() for p in (path, other))
+    assert weights.keys() == expected.keys()
+    for name, value in weights.items():
+        assert torch.equal(value, expected[name]), name
+
+
+def test_the_result_names_distance_losses_and_time(run, train, tmp_path):
+    result = run(*train, "-o", tmp_path / "m.mflow")
+    assert result.status == 0
+    (line,) = result.out.splitlines()
+    assert "validation events lie" in line
+    assert "best validation losses: chart" in line
+    assert "latent epoch 2/2: loss" in result.err
+    assert [path.name for path in tmp_path.iterdir()] == ["m.mflow"]
+
+
+def test_json_agrees_with_the_model(run, train, tmp_path):
+    record = json.loads(run(*train, "-o", tmp_path / "m.mflow", "--json").out)
+    metadata = load_model(tmp_path / "m.mflow").metadata
+    quantiles = metadata.training["distance_quantiles"]
+    assert quantiles[0] < record["validation_distance"] < quantiles[-1]
+    assert record["n_events"] == 2000
+    for phase, kept in zip(record["phases"], metadata.history["phases"], strict=True):
+        losses = [epoch["validation"] for epoch in kept["epochs"]]
+        assert phase["validation"] == min(losses)
+
+
+def test_the_mean_distance_is_that_of_the_validation_events(run, train, tmp_path):
+    record = json.loads(run(*train, "-o", tmp_path / "m.mflow", "--json").out)
+    model = load_model(tmp_path / "m.mflow")
+    quantiles = torch.tensor(model.metadata.training["distance_quantiles"])
+    assert record["validation_distance"] == pytest.approx(float(quantiles.mean()), rel=0.01)
+
+
+def test_options_override_the_configuration(run, train, tmp_path):
+    options = ["--epochs", 1, "--latent-dim", 1, "--seed", 9, "--model", "m-flow"]
+    assert run(*train, *options, "-o", tmp_path / "m.mflow").status == 0
+    metadata = load_model(tmp_path / "m.mflow").metadata
+    configuration = metadata.training["configuration"]
+    assert metadata.dimensions.latent == 1
+    assert configuration["seed"] == 9
+    assert [phase["epochs"] for phase in configuration["phases"]] == [1, 1]
+    assert configuration["settings"]["chart"]["hidden"] == 8
+
+
+def test_equal_seeds_give_equal_models(run, train, study, tmp_path):
+    run(*train, "-o", tmp_path / "a.mflow")
+    run(*train, "--seed", 3, "-o", tmp_path / "b.mflow")
+    assert_same_weights(tmp_path / "a.mflow", study.model)
+    with pytest.raises(AssertionError):
+        assert_same_weights(tmp_path / "b.mflow", study.model)
+
+
+def test_resume_without_a_checkpoint_just_starts(run, train, study, tmp_path):
+    assert run(*train, "--resume", "-o", tmp_path / "m.mflow").status == 0
+    assert_same_weights(tmp_path / "m.mflow", study.model)
+
+
+def test_ctrl_c_keeps_the_epochs_and_says_how_to_go_on(start, run, refused, train, tmp_path):
+    path = tmp_path / "m.mflow"
+    longer = [*train, "--epochs", 12]
+    process = start(*longer, "-o", path)
+    for line in process.stderr:
+        if line.startswith("chart epoch 2/"):
+            break
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert out == ""
+    line = err.splitlines()[-1]
+    assert line.startswith("Interrupted: stopped in phase 'chart' after ")
+    assert line.endswith(f"lfi-mflow {' '.join(map(str, longer))} -o {path} --resume")
+    assert [item.name for item in tmp_path.iterdir()] == [".m.mflow.checkpoint"]
+
+    assert "add --resume to go on, or --force" in refused(tmp_path, *longer, "-o", path)
+    other = refused(tmp_path, *longer, "--seed", 8, "--resume", "-o", path)
+    assert "another configuration" in other
+
+    resumed = run(*longer, "--resume", "-o", path)
+    assert resumed.status == 0
+    assert "chart epoch 1/12" not in resumed.err
+    assert run(*longer, "-o", tmp_path / "undisturbed.mflow").status == 0
+    assert_same_weights(path, tmp_path / "undisturbed.mflow")
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["m.mflow", "undisturbed.mflow"]
+
+
+def test_force_starts_anew(run, train, study, tmp_path):
+    (tmp_path / ".m.mflow.checkpoint").write_bytes(b"of another run")
+    assert run(*train, "--force", "-o", tmp_path / "m.mflow").status == 0
+    assert_same_weights(tmp_path / "m.mflow", study.model)
+
+
+def test_force_keeps_the_checkpoint_when_the_input_is_bad(refused, train, tmp_path):
+    (tmp_path / ".m.mflow.checkpoint").write_bytes(b"of another run")
+    options = ["--force", "-o", tmp_path / "m.mflow"]
+    refused(tmp_path, "train", tmp_path / "none.h5", *options)
+    refused(tmp_path, *train, "--model", "n-flow", *options)
+
+
+def test_ctrl_c_before_the_first_epoch(start, train, tmp_path):
+    code = (
+        "import sys, lfi_mflow.training as t\n"
+        "from lfi_mflow.cli.main import main\n"
+        "def stop(*a, **k): raise KeyboardInterrupt\n"
+        "t.train_model = stop; raise SystemExit(main())"
+    )
+    process = start(*train, "-o", tmp_path / "m.mflow", code=code)
+    assert process.wait(60) == 130
+    assert "nothing was saved yet; start again with: lfi-mflow train" in process.stderr.read()
+
+
+def test_a_full_disk_at_the_end_loses_no_epoch(run, train, study, tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(type(tmp_path), "replace", _refuse_models(type(tmp_path).replace))
+        result = run(*train, "-o", tmp_path / "m.mflow")
+    assert result.status == 1
+    assert "the disk is full" in result.err
+    assert "go on with: lfi-mflow train" in result.err
+    assert [item.name for item in tmp_path.iterdir()] == [".m.mflow.checkpoint"]
+    assert run(*train, "--resume", "-o", tmp_path / "m.mflow").status == 0
+    assert_same_weights(tmp_path / "m.mflow", study.model)
+
+
+def _refuse_models(replace):
+    """Let every file be renamed but a model."""
+
+    def refuse(path, target):
+        if target.suffix == ".mflow":
+            raise OSError(28, "No space left on device")
+        return replace(path, target)
+
+    return refuse

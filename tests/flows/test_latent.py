@@ -1,0 +1,102 @@
+"""The latent flow."""
+
+import math
+
+import pytest
+import torch
+
+from lfi_mflow.errors import ConfigError
+from lfi_mflow.flows import LatentFlow, LatentSettings
+
+SMALL = LatentSettings(transforms=2, bins=4, hidden=8)
+
+
+@pytest.fixture
+def make_latent():
+    """A function that makes a latent flow whose weights are random."""
+
+    @torch.no_grad()
+    def make(n, p, dtype=torch.float64):
+        latent = LatentFlow(n, p, SMALL)
+        for parameter in latent.parameters():
+            parameter.add_(0.3 * torch.randn(parameter.shape))
+        return latent.to(dtype)
+
+    return make
+
+
+@pytest.mark.parametrize(("n", "p"), [(1, 0), (1, 1), (2, 0), (3, 2)])
+def test_shapes(make_latent, dtype, n, p):
+    latent = make_latent(n, p, dtype)
+    theta = torch.rand(5, p).to(dtype)
+    u = latent.sample(theta)
+    assert u.shape == (5, n)
+    assert u.dtype == latent.log_prob(u, theta).dtype == dtype
+    assert latent.log_prob(u, theta).shape == (5,)
+    assert latent.log_prob(u[:, None], theta).shape == (5, 5)
+    assert latent.log_prob(u, theta[:1]).shape == (5,)
+    assert latent.log_prob(u[0], theta).shape == (5,)
+    assert latent.log_prob(u, theta[:, None, None]).shape == (5, 1, 5)
+
+
+@pytest.mark.parametrize("p", [0, 2])
+def test_the_jacobian_of_the_standardisation_is_part_of_the_density(make_latent, p):
+    latent = make_latent(2, p)
+    u, theta = torch.randn(6, 2).double(), torch.rand(6, p).double()
+    before = latent.log_prob(u, theta)
+    latent.u_mean.copy_(torch.tensor([3.0, -1.0]))
+    latent.u_scale.copy_(torch.tensor([10.0, 0.01]))
+    moved = latent.u_mean + latent.u_scale * u
+    torch.testing.assert_close(latent.log_prob(moved, theta), before - math.log(0.1))
+
+
+@pytest.mark.parametrize(("n", "p"), [(1, 1), (2, 0)])
+def test_sampling_standardises_back(make_latent, n, p):
+    latent, theta = make_latent(n, p), torch.rand(9, p).double()
+    plain = latent.sample(theta, torch.Generator().manual_seed(4))
+    latent.u_mean.fill_(5.0)
+    latent.u_scale.fill_(7.0)
+    again = latent.sample(theta, torch.Generator().manual_seed(4))
+    torch.testing.assert_close(again, 5 + 7 * plain)
+
+
+def test_the_parameters_matter_and_are_standardised(make_latent):
+    latent, u = make_latent(2, 1), torch.randn(6, 2).double()
+    theta = torch.rand(6, 1).double()
+    plain = latent.log_prob(u, theta)
+    assert (latent.log_prob(u, theta + 1) - plain).abs().max() > 1e-3
+    latent.theta_mean.fill_(100.0)
+    latent.theta_scale.fill_(20.0)
+    torch.testing.assert_close(latent.log_prob(u, 100 + 20 * theta), plain)
+
+
+def test_standardise_fits_mean_and_spread(make_latent, dtype):
+    latent = make_latent(2, 2, dtype)
+    u = (torch.randn(1000, 2) * torch.tensor([3.0, 0.01]) + 7).to(dtype)
+    theta = torch.stack([torch.rand(1000), torch.full((1000,), 0.3)], dim=1).to(dtype)
+    latent.standardise(u, theta)
+    torch.testing.assert_close(latent.u_mean, u.mean(dim=0), rtol=1e-5, atol=0)
+    torch.testing.assert_close(latent.u_scale, u.double().std(dim=0).to(dtype), rtol=1e-5, atol=0)
+    assert latent.theta_scale[0] == pytest.approx(theta[:, 0].std().item(), rel=1e-5)
+    assert latent.theta_scale[1] == 1  # a parameter that never changes
+    assert latent.u_mean.dtype == dtype
+
+
+def test_without_parameters_nothing_is_standardised_and_nothing_warns(make_latent):
+    latent = make_latent(2, 0)
+    latent.standardise(torch.randn(50, 2).double() + 4, torch.zeros(50, 0).double())
+    assert latent.theta_scale.shape == (0,)
+    assert latent.u_mean.min() > 3
+
+
+def test_gradients_with_respect_to_theta(make_latent):
+    """What MCMC with gradients and the Fisher information need."""
+    latent, u = make_latent(2, 1), torch.randn(4, 2).double()
+    theta = torch.rand(4, 1).double().requires_grad_()
+    assert torch.autograd.gradcheck(lambda theta: latent.log_prob(u, theta), theta)
+
+
+@pytest.mark.parametrize(("name", "value"), [("transforms", 0), ("bins", 1), ("hidden", 0)])
+def test_settings_that_cannot_be(name, value):
+    with pytest.raises(ConfigError, match=f"{name} >= .*found {value}"):
+        LatentSettings(**{name: value})

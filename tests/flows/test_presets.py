@@ -1,0 +1,68 @@
+"""Presets and the flows that are built from tables."""
+
+import pytest
+
+from lfi_mflow.errors import ConfigError, UnknownNameError
+from lfi_mflow.flows import PRESETS, Dimensions, build_flow, get_preset
+
+
+def test_presets_say_where_they_come_from():
+    for name, preset in PRESETS.items():
+        assert preset.name == name
+        assert preset.summary
+        assert "arXiv:" in preset.source
+        assert preset.reference in {"lebesgue", "hausdorff", "latent", "bound"}
+        assert get_preset(name) is preset
+
+
+def test_an_unknown_preset_offers_the_nearest():
+    with pytest.raises(UnknownNameError, match="did you mean 'm-flow'"):
+        get_preset("mflow")
+    with pytest.raises(UnknownNameError, match="lfi-mflow models"):
+        build_flow("zzz", Dimensions(3, 2, 1), {})
+
+
+def test_settings_reach_the_modules():
+    settings = {
+        "chart": {"layers": 3, "bins": 5, "bound": 2.5, "hidden": 12, "blocks": 2},
+        "latent": {"transforms": 2, "bins": 6, "hidden": 14},
+    }
+    flow = build_flow("m-flow", Dimensions(4, 2, 1), settings)
+    couplings = list(flow.chart.bijection.layers)[::2]
+    assert len(couplings) == 3
+    assert [layer.moves_head for layer in couplings] == [False, True, False]
+    assert all(layer.bound == 2.5 for layer in couplings)
+    assert all(len(layer.conditioner.blocks) == 2 for layer in couplings)
+    assert couplings[0].conditioner.last.weight.shape == (2 * 3 * 5, 12)
+    shapes = {name: tuple(value.shape) for name, value in flow.latent.state_dict().items()}
+    assert shapes["flow.transform.transforms.1.hyper.2.weight"] == (14, 14)
+    assert shapes["flow.transform.transforms.1.hyper.4.weight"] == (2 * (3 * 6 - 1), 14)
+    assert not any(".transforms.2." in name for name in shapes)
+
+
+@pytest.mark.parametrize(
+    ("settings", "match"),
+    [
+        ({"chrt": {}}, "did you mean 'chart'"),
+        ({"chart": {"layer": 3}}, "did you mean 'layers'"),
+        ({"latent": {"hiden": 3}}, "did you mean 'hidden'"),
+    ],
+)
+def test_an_unknown_setting_offers_the_nearest(settings, match):
+    with pytest.raises(UnknownNameError, match=match):
+        build_flow("m-flow", Dimensions(3, 2, 1), settings)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"chart": {"layers": 2.0}}, {"chart": {"layers": 0}}, {"latent": {"bins": "10"}}]
+)
+def test_a_setting_that_cannot_be(settings):
+    with pytest.raises(ConfigError):
+        build_flow("m-flow", Dimensions(3, 2, 1), settings)
+
+
+def test_dimensions_that_cannot_be():
+    with pytest.raises(ConfigError, match="1 <= n < d = 3"):
+        build_flow("m-flow", Dimensions(3, 3, 1), {})
+    with pytest.raises(ConfigError, match=r"dimensions >= 0.*theta=-1"):
+        Dimensions(3, 2, -1)

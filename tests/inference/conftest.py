@@ -1,0 +1,101 @@
+"""A conjugate normal model whose posterior is known exactly, as a flow and as a simulator."""
+
+import math
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+
+from lfi_mflow.flows.flow import EncodedEvents, Flow
+from lfi_mflow.simulation.priors import Normal, Prior
+
+NOISE = 0.7
+
+
+class GaussianFlow(Flow):
+    """x ~ N(theta, NOISE^2) in d dimensions; u = 2 x, so that the constant is not zero."""
+
+    reference = "lebesgue"
+
+    def __init__(self, dim):
+        super().__init__()
+        self.data_dim = self.latent_dim = self.theta_dim = dim
+        self.scale = torch.nn.Parameter(torch.tensor(2.0))
+        self.largest_call = 0
+
+    def encode(self, x):
+        return x * self.scale
+
+    def decode(self, u):
+        return u / self.scale
+
+    def encode_events(self, x):
+        constant = x.new_full((len(x),), self.data_dim * math.log(2.0))
+        return EncodedEvents(self.encode(x), x.new_zeros(len(x)), constant)
+
+    def log_prob_latent(self, u, theta):
+        pull = (u / self.scale - theta) / NOISE
+        terms = -0.5 * pull**2 - math.log(2.0 * NOISE) - 0.5 * math.log(2 * math.pi)
+        self.largest_call = max(self.largest_call, terms[..., 0].numel())
+        return terms.sum(-1)
+
+    def sample_latent(self, theta):
+        return self.encode(theta + NOISE * torch.randn_like(theta))
+
+
+@dataclass(frozen=True)
+class Conjugate:
+    """Events and the exact posterior of their mean under the prior N(0.5, 2^2)."""
+
+    x: np.ndarray
+    prior: Prior
+    mean: np.ndarray
+    sd: float
+
+
+@pytest.fixture
+def gaussian_flow():
+    return GaussianFlow
+
+
+@pytest.fixture
+def conjugate():
+    def make(events, dim=1, seed=0):
+        x = np.random.default_rng(seed).normal(0.8, NOISE, (events, dim))
+        x = x.astype(np.float32).astype(np.float64)
+        precision = events / NOISE**2 + 1 / 4.0
+        mean = (x.sum(0) / NOISE**2 + 0.5 / 4.0) / precision
+        return Conjugate(x, Prior((Normal(0.5, 2.0),) * dim), mean, precision**-0.5)
+
+    return make
+
+
+class GaussianSimulator:
+    """The same model as a simulator that knows its likelihood."""
+
+    name = "gaussian"
+    observables = ("x",)
+    parameters = ("theta",)
+
+    def log_prob(self, x, theta):
+        pull = (x[:, 0] - theta[:, 0]) / NOISE
+        return -0.5 * pull**2 - np.log(NOISE) - 0.5 * np.log(2 * np.pi)
+
+
+@pytest.fixture
+def gaussian_simulator():
+    return GaussianSimulator()
+
+
+@pytest.fixture
+def generator():
+    return torch.Generator().manual_seed(2_024)
+
+
+@pytest.fixture
+def arviz():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # arviz announces its next version on import
+        return pytest.importorskip("arviz")

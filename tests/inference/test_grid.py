@@ -1,0 +1,154 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from scipy import stats
+
+from lfi_mflow.errors import ConfigError, InputError
+from lfi_mflow.inference import (
+    EventSetLikelihood,
+    GridSettings,
+    SimulatorLikelihood,
+    grid_posterior,
+    log_posterior,
+)
+from lfi_mflow.simulation.priors import Normal, Prior, Uniform
+
+
+@pytest.mark.parametrize("events", [1, 100, 10_000, 100_000])
+def test_conjugate_gaussian_to_one_per_cent(gaussian_flow, conjugate, events):
+    exact = conjugate(events)
+    likelihood = EventSetLikelihood(gaussian_flow(1), torch.tensor(exact.x).float())
+    grid = grid_posterior(log_posterior(likelihood, exact.prior), exact.prior)
+    assert grid.mean.item() == pytest.approx(exact.mean.item(), abs=0.01 * exact.sd)
+    assert grid.sd.item() == pytest.approx(exact.sd, rel=0.01)
+
+
+def test_exact_posterior_of_a_simulator(gaussian_simulator, conjugate):
+    exact = [conjugate(50, seed=seed) for seed in range(4)]
+    x = np.stack([case.x for case in exact])
+    density = log_posterior(SimulatorLikelihood(gaussian_simulator, x), exact[0].prior)
+    grid = grid_posterior(density, exact[0].prior, data_sets=4)
+    np.testing.assert_allclose(grid.mean, [case.mean for case in exact], atol=1e-6)
+    np.testing.assert_allclose(grid.sd, exact[0].sd, rtol=1e-6)
+    # The evidence is the density of x under N(0.5, NOISE^2 + 2^2 1 1^T).
+    covariance = 0.7**2 * np.eye(50) + 4.0
+    marginal = stats.multivariate_normal(np.full(50, 0.5), covariance)
+    np.testing.assert_allclose(
+        grid.log_evidence, [marginal.logpdf(case.x[:, 0]) for case in exact], atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("width", [0.3, 3e-3, 1e-7])
+@pytest.mark.parametrize("dim", [1, 2])
+def test_the_grid_finds_narrow_posteriors(width, dim):
+    def density(theta):
+        return -0.5 * ((theta - 0.123) / width).square().sum(-1)
+
+    prior = Prior((Uniform(-4.0, 4.0),) * dim)
+    grid = grid_posterior(density, prior)
+    np.testing.assert_allclose((grid.mean - 0.123) / width, 0.0, atol=1e-4)
+    np.testing.assert_allclose(grid.sd / width, 1.0, rtol=1e-4)
+    assert grid.log_evidence == pytest.approx(dim * math.log(width * math.sqrt(2 * math.pi)))
+    assert grid.evidence == pytest.approx(grid.log_evidence.exp())
+    assert grid.error <= 1e-3
+    assert grid.nodes.shape[-1] == dim
+
+
+def test_edge_and_hard_cut():
+    prior = Prior((Uniform(-1.0, 1.0),))
+    grid = grid_posterior(lambda t: 3.0 * t[..., 0], prior)
+    exact = stats.truncexpon(b=6.0, scale=1 / 3)
+    assert grid.mean.item() == pytest.approx(1 - exact.mean(), abs=1e-3)
+    assert grid.sd.item() == pytest.approx(exact.std(), rel=3e-3)
+    for level in (0.0, 0.05, 0.5, 0.95, 1.0):
+        assert grid.quantile(level).item() == pytest.approx(1 - exact.ppf(1 - level), abs=1e-3)
+    cut = grid_posterior(lambda t: torch.where(t[..., 0] > 0.5, 0.0, -torch.inf).double(), prior)
+    assert cut.mean.item() == pytest.approx(0.75, abs=2e-3)
+
+
+def test_two_narrow_modes():
+    def density(theta):
+        first = -0.5 * ((theta - 0.5) / 0.01).square().sum(-1)
+        second = -0.5 * ((theta + 0.5) / 0.005).square().sum(-1)
+        return torch.logaddexp(first, second)
+
+    grid = grid_posterior(density, Prior((Uniform(-1.0, 1.0),)))
+    assert grid.mean.item() == pytest.approx(0.5 / 3, abs=1e-5)
+
+
+def correlated(theta):
+    along = (theta[..., 0] + theta[..., 1]) / math.sqrt(2) - 0.1
+    across = (theta[..., 0] - theta[..., 1]) / math.sqrt(2)
+    return -0.5 * (along / 0.3) ** 2 - 0.5 * (across / 0.03) ** 2
+
+
+@pytest.mark.statistical
+def test_two_correlated_parameters_and_draws_from_them(generator):
+    grid = grid_posterior(correlated, Prior((Uniform(-3.0, 3.0), Normal(0.0, 3.0))))
+    exact_sd = math.sqrt((0.3**2 + 0.03**2) / 2)
+    np.testing.assert_allclose(grid.sd, exact_sd, rtol=1e-3)
+    draws = grid.sample(40_000, generator)
+    assert draws.shape == (40_000, 2)
+    np.testing.assert_allclose(draws.mean(0), grid.mean, atol=4 * exact_sd / 200)
+    along, across = (draws[:, 0] + draws[:, 1] - 0.1 * math.sqrt(2)), draws[:, 0] - draws[:, 1]
+    assert (along / math.sqrt(2)).std() == pytest.approx(0.3, rel=0.02)
+    assert (across / math.sqrt(2)).std() == pytest.approx(0.03, rel=0.03)
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize("dim", [1, 2])
+def test_data_sets_do_not_mix(dim, generator):
+    centre = torch.linspace(-0.8, 0.8, 7, dtype=torch.float64)[:, None, None]
+    width = torch.logspace(-4, -1, 7, dtype=torch.float64)[:, None]
+
+    def density(theta):
+        return -0.5 * (theta - centre).square().sum(-1) / width**2
+
+    grid = grid_posterior(density, Prior((Normal(0.0, 5.0),) * dim), data_sets=7)
+    assert grid.mean.shape == grid.sd.shape == grid.quantile(0.5).shape == (7, dim)
+    np.testing.assert_allclose((grid.mean - centre[:, 0]) / width, 0.0, atol=1e-3)
+    np.testing.assert_allclose(grid.sd / width, 1.0, rtol=1e-3)
+    np.testing.assert_allclose((grid.quantile(0.84134) - grid.mean) / width, 1.0, atol=0.01)
+    standard = (grid.sample(4_000, generator) - centre) / width.unsqueeze(-1)
+    assert standard.shape == (7, 4_000, dim)
+    for values in standard.flatten(2).transpose(1, 2).flatten(0, 1):
+        assert stats.kstest(values, "norm").pvalue > 1e-4
+
+
+def test_marginals_and_log_prob_are_densities(generator):
+    grid = grid_posterior(correlated, Prior((Uniform(-3.0, 3.0),) * 2))
+    for parameter in (0, 1):
+        nodes, density = grid.marginal(parameter)
+        assert torch.trapezoid(density, nodes) == pytest.approx(1.0)
+    theta = grid.sample(2_000, generator)
+    expected = correlated(theta) - math.log(2 * math.pi * 0.3 * 0.03)
+    core = expected > expected.max() - 4
+    assert (grid.log_prob(theta) - expected)[core].abs().mean() < 0.05
+    line = grid_posterior(lambda t: -0.5 * t[..., 0] ** 2, Prior((Normal(0.0, 5.0),)))
+    theta = line.sample(500, generator)
+    expected = -0.5 * theta[:, 0] ** 2 - 0.5 * math.log(2 * math.pi)
+    torch.testing.assert_close(line.log_prob(theta), expected, atol=0.02, rtol=0.02)
+
+
+def test_tolerance_asks_for_more_nodes():
+    prior = Prior((Uniform(-1.0, 1.0),))
+    coarse, fine = (
+        grid_posterior(lambda t: 3.0 * t[..., 0], prior, settings=GridSettings(tolerance=tolerance))
+        for tolerance in (1e-2, 1e-5)
+    )
+    assert fine.axes.shape[-1] > coarse.axes.shape[-1]
+    assert fine.error < coarse.error
+
+
+def test_what_a_grid_cannot_do_is_refused():
+    prior = Prior((Uniform(-1.0, 1.0),))
+    with pytest.raises(ConfigError, match="one or two parameters"):
+        grid_posterior(lambda t: t.sum(-1), Prior(prior.marginals * 3))
+    with pytest.raises(InputError, match="NaN at theta"):
+        grid_posterior(lambda t: torch.log(t[..., 0]), prior)
+    with pytest.raises(InputError, match="zero at all 33 nodes"):
+        grid_posterior(lambda t: t[..., 0] - torch.inf, prior)
+    with pytest.raises(InputError, match="quantile level"):
+        grid_posterior(lambda t: t[..., 0], prior).quantile(1.5)

@@ -1,0 +1,25 @@
+"""The record of a run."""
+
+import json
+
+from lfi_mflow.training import EpochRecord, History, PhaseRecord
+
+
+def _phase(name, losses):
+    epochs = [EpochRecord(i, 2 * loss, loss, 1e-3, 0.5) for i, loss in enumerate(losses)]
+    return PhaseRecord(name, "reconstruction", epochs)
+
+
+def test_the_best_epoch_is_the_first_of_the_smallest():
+    assert _phase("chart", [3.0, 1.0, 2.0, 1.0]).best_epoch == 1
+    assert _phase("chart", [3.0]).best_epoch == 0
+
+
+def test_the_table_survives_json():
+    history = History([_phase("chart", [3.0, 1 / 3, 2.0]), _phase("latent", [-1.0])])
+    table = json.loads(json.dumps(history.to_table()))
+    assert History.from_table(table) == history
+    chart = table["phases"][0]
+    assert chart["best_epoch"] == 1
+    assert chart["seconds"] == 1.5
+    assert chart["epochs"][1]["validation"] == 1 / 3

@@ -1,0 +1,354 @@
+"""The optimisation loop: what trains, what is kept, what is weighted, what stops it."""
+
+import copy
+import dataclasses
+import math
+
+import pytest
+import torch
+
+from lfi_mflow.errors import Interrupted, TrainingError
+from lfi_mflow.training import (
+    OBJECTIVES,
+    CheckpointFile,
+    History,
+    LatentLikelihood,
+    Phase,
+    TrainingEvents,
+    fit,
+)
+from lfi_mflow.training.events import Batch, PreparedEvents
+from lfi_mflow.training.phases import learning_rate_factor
+
+
+class FixedEvents(TrainingEvents, PreparedEvents):
+    """Given training and validation events, in one batch each."""
+
+    def __init__(self, train, validation):
+        self.train, self.held = train, validation
+        self.n_train, self.n_validation = len(train.theta), len(validation.theta)
+
+    def moments(self):
+        return torch.tensor([0.0, 4.0]).double(), torch.diag(torch.tensor([0.8, 40.0]).double())
+
+    def validation_events(self):
+        yield self.held.prepared
+
+    def prepare(self, function):
+        train, held = (b._replace(prepared=function(b.prepared)) for b in (self.train, self.held))
+        return FixedEvents(*(b._replace(prepared=b.prepared.detach()) for b in (train, held)))
+
+    def steps(self, batch_size):
+        return 1
+
+    def training(self, batch_size, seed):
+        yield self.train
+
+    def validation(self):
+        yield self.held
+
+    def some(self):
+        return self.train
+
+
+def _state(flow):
+    return copy.deepcopy(flow.state_dict())
+
+
+def _changed(before, after, part):
+    return {name for name in before if not torch.equal(before[name], after[name])} & {
+        name for name in before if name.startswith(part)
+    }
+
+
+# -- what trains
+
+
+def test_each_phase_trains_its_part_and_nothing_else(make_flow, make_resident, phases):
+    flow, events = make_flow(), make_resident(400)
+    start = _state(flow)
+    fit(flow, phases[:1], events, seed=0)
+    after_chart = _state(flow)
+    assert not _changed(start, after_chart, "latent.")
+    weights = {f"chart.{name}" for name, _ in flow.chart.named_parameters()}
+    assert _changed(start, after_chart, "chart.") == weights
+    assert _changed(start, after_chart, "standardisation.")
+
+    flow = make_flow()
+    fit(flow, phases, events, seed=0)
+    after_both = _state(flow)
+    # the first phase of two is the one phase of before, and the second leaves it alone
+    assert not _changed(after_chart, after_both, ("chart.", "standardisation."))
+    assert _changed(after_chart, after_both, "latent.flow.")
+    assert _changed(after_chart, after_both, "latent.u_")
+    assert not flow.training
+
+
+def test_the_phases_reduce_their_losses(make_flow, make_resident, phases):
+    history = fit(make_flow(), phases, make_resident(2000), seed=0)
+    for phase in history.phases:
+        assert phase.epochs[-1].validation < phase.epochs[0].validation
+        assert phase.epochs[-1].train < phase.epochs[0].train
+
+
+def test_the_latents_are_standardised_before_the_density_trains(make_flow, make_resident, phases):
+    flow, events = make_flow(), make_resident(400)
+    fit(flow, phases, events, seed=0)
+    u = events.prepare(flow.encode).some().prepared
+    torch.testing.assert_close(flow.latent.u_mean, u.mean(dim=0))
+    torch.testing.assert_close(flow.latent.u_scale, u.std(dim=0))
+
+
+def test_history_and_progress(make_flow, make_resident, phases, stop):
+    calls = []
+    history = fit(make_flow(), phases, make_resident(400), seed=0, progress=calls.append)
+    assert [phase.name for phase in history.phases] == ["chart", "latent"]
+    assert [len(phase.epochs) for phase in history.phases] == [3, 4]
+    for phase, setting in zip(history.phases, phases, strict=True):
+        steps = 9 * setting.epochs
+        mine = [call for call in calls if call.phase == phase.name]
+        batches = [call for call in mine if not call.epoch_ended]
+        assert [call.step for call in batches] == list(range(1, steps + 1))
+        assert all(call.steps == steps for call in mine)
+        for i, call in enumerate(batches):
+            factor = learning_rate_factor(i / steps, setting.warm_up)
+            assert call.learning_rate == setting.learning_rate * factor
+        ends = [call for call in mine if call.epoch_ended]
+        for i, (record, end) in enumerate(zip(phase.epochs, ends, strict=True)):
+            assert record.epoch == i
+            assert (end.step, end.validation) == (9 * (i + 1), record.validation)
+            assert record.learning_rate == batches[9 * i + 8].learning_rate
+            losses = [call.loss for call in batches[9 * i : 9 * i + 9]]
+            assert record.train == pytest.approx(sum(losses) / 9, rel=1e-12)
+            assert record.seconds > 0
+        assert math.isnan(mine[0].validation)
+
+
+def test_progress_is_told_now_and_then_only(make_flow, make_resident, phases):
+    calls = []
+    fit(make_flow(), phases, make_resident(400), seed=0, progress=calls.append)
+    assert sum(call.epoch_ended for call in calls) == 7
+    assert len(calls) < 30  # of 63 steps
+
+
+def test_gradients_are_clipped(make_flow, make_resident, phases, monkeypatch):
+    """Before each step of the optimiser the norm is at most the limit."""
+    norms = []
+    flow = make_flow()
+    step = torch.optim.AdamW.step
+
+    def noted(self, *arguments, **options):
+        gradients = [p.grad.norm() for p in flow.latent.parameters() if p.grad is not None]
+        norms.append(torch.stack(gradients).norm().item())
+        return step(self, *arguments, **options)
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", noted)
+    phase = dataclasses.replace(phases[1], clip=1e-2)
+    fit(flow, [phase], make_resident(400), seed=0)
+    assert max(norms) <= 1e-2 * (1 + 1e-6)
+    assert min(norms) > 1e-3
+
+
+# -- the best weights
+
+
+@pytest.fixture
+def overfit():
+    """A phase whose validation loss gets better and then worse."""
+    return Phase("latent", "latent-likelihood", 40, 20, 3e-2, 0.0, 0.0, 100.0, 0)
+
+
+def _validation_loss(flow, phase, events):
+    objective = OBJECTIVES[phase.objective]
+    with torch.no_grad():
+        batches = list(events.prepare(lambda x: objective.prepare(flow, x)).validation())
+        losses = [objective.loss(flow, batch.prepared, batch.theta).mean() for batch in batches]
+    assert len(losses) == 1
+    return losses[0].item()
+
+
+def test_the_best_weights_are_restored(make_flow, make_resident, overfit):
+    flow, events = make_flow(), make_resident(60, 0.3)
+    record = fit(flow, [overfit], events, seed=0).phases[0]
+    best, last = record.epochs[record.best_epoch].validation, record.epochs[-1].validation
+    assert record.best_epoch < 38
+    assert best < last - 0.05
+    assert _validation_loss(flow, overfit, events) == best
+
+
+def test_patience_stops_the_phase(make_flow, make_resident, overfit):
+    whole = fit(make_flow(), [overfit], make_resident(60, 0.3), seed=0).phases[0]
+    impatient = dataclasses.replace(overfit, patience=4)
+    flow, events = make_flow(), make_resident(60, 0.3)
+    record = fit(flow, [impatient], events, seed=0).phases[0]
+    assert len(record.epochs) == record.best_epoch + 5 < 40
+    for mine, other in zip(record.epochs, whole.epochs, strict=False):
+        assert mine.validation == other.validation
+    assert _validation_loss(flow, impatient, events) == record.epochs[record.best_epoch].validation
+
+
+# -- weights of events
+
+
+@pytest.fixture
+def weighted_and_repeated(make_events):
+    """Events with whole-number weights, and the same events repeated as often."""
+    drawn = make_events(60)
+    x, theta = torch.from_numpy(drawn.x), torch.from_numpy(drawn.theta)
+    counts = torch.arange(60) % 4
+    parts = [slice(0, 40), slice(40, 60)]
+    weighted = [Batch(x[part], theta[part], counts[part].double()) for part in parts]
+    repeated = [
+        Batch(*(v[part].repeat_interleave(counts[part], 0) for v in (x, theta)), None)
+        for part in parts
+    ]
+    return FixedEvents(*weighted), FixedEvents(*repeated)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_a_weight_counts_as_copies(make_flow, weighted_and_repeated, objective, monkeypatch):
+    # standardisation is fitted without weights: keep it out of the comparison
+    monkeypatch.setattr(LatentLikelihood, "begin", lambda *_: None)
+    phase = Phase("one", objective, 3, 100, 1e-2, 0.0, 0.0, 1.0, 0)
+    flows = make_flow(), make_flow()
+    records = [
+        fit(flow, [phase], events, seed=0).phases[0]
+        for flow, events in zip(flows, weighted_and_repeated, strict=True)
+    ]
+    for one, two in zip(*(record.epochs for record in records), strict=True):
+        assert one.train == pytest.approx(two.train, rel=1e-6)
+        assert one.validation == pytest.approx(two.validation, rel=1e-6)
+    states = [flow.state_dict() for flow in flows]
+    for name in states[0]:
+        # Adam divides by the gradient: a rounding of nothing may become a step of a tenth
+        torch.testing.assert_close(states[0][name], states[1][name], rtol=1e-4, atol=1e-6)
+
+
+def test_weights_change_the_result(make_flow, weighted_and_repeated):
+    weighted = weighted_and_repeated[0]
+    plain = FixedEvents(*(b._replace(weight=None) for b in (weighted.train, weighted.held)))
+    phase = Phase("one", "reconstruction", 1, 100, 1e-2, 0.0, 0.0, 1.0, 0)
+    first, second = (fit(make_flow(), [phase], e, seed=0).phases[0] for e in (weighted, plain))
+    assert first.epochs[0].train != pytest.approx(second.epochs[0].train, rel=1e-3)
+
+
+# -- what is not finite
+
+
+class Faulty(LatentLikelihood):
+    """A likelihood that spoils one step, in its loss or in its gradient, or the validation."""
+
+    def __init__(self, fault, at):
+        self.fault, self.at, self.calls = fault, at, 0
+
+    def loss(self, flow, prepared, theta):
+        losses = super().loss(flow, prepared, theta)
+        if not torch.is_grad_enabled():
+            spoil = self.fault == "validation" and self.calls > self.at
+            return losses + math.inf if spoil else losses
+        self.calls += 1
+        if self.calls == self.at and self.fault == "loss":
+            return losses * math.nan
+        if self.calls == self.at and self.fault == "gradient":
+            return losses + (0 * losses).sqrt()  # zero, with an infinite slope
+        return losses
+
+
+@pytest.mark.parametrize("fault", ["loss", "gradient"])
+def test_a_step_that_is_not_finite_is_named(
+    make_flow, make_resident, phases, tmp_path, monkeypatch, fault
+):
+    monkeypatch.setitem(OBJECTIVES, "latent-likelihood", Faulty(fault, 2 * 9 + 5))
+    checkpoints = CheckpointFile(tmp_path / "run.ckpt", {"seed": 0})
+    where = r"phase 'latent' at step 23 \(epoch 3, batch 5 of 9\); epoch 2 was the last good one"
+    with pytest.raises(TrainingError, match=where) as caught:
+        fit(make_flow(), phases, make_resident(400), seed=0, checkpoints=checkpoints)
+    assert ("found loss nan" in str(caught.value)) == (fault == "loss")
+    assert "gradient norm nan" in str(caught.value)
+    state = checkpoints.load()
+    assert state.phase == 1
+    assert [len(phase["epochs"]) for phase in state.history["phases"]] == [3, 2]
+    for tensors in (state.flow, state.best):
+        assert all(value.isfinite().all() for value in tensors.values())
+    # it is a state to go on from
+    monkeypatch.setitem(OBJECTIVES, "latent-likelihood", LatentLikelihood())
+    flow = make_flow(seed=9)
+    history = fit(flow, phases, make_resident(400), seed=0, checkpoints=checkpoints)
+    assert [len(phase.epochs) for phase in history.phases] == [3, 4]
+
+
+def test_a_validation_loss_that_is_not_finite(make_flow, make_resident, phases, monkeypatch):
+    monkeypatch.setitem(OBJECTIVES, "latent-likelihood", Faulty("validation", 9))
+    match = r"finite validation loss, found inf in phase 'latent' after epoch 2; epoch 1 was"
+    with pytest.raises(TrainingError, match=match):
+        fit(make_flow(), phases, make_resident(400), seed=0)
+
+
+def test_a_failure_in_the_first_epoch(make_flow, make_resident, phases, monkeypatch):
+    monkeypatch.setitem(OBJECTIVES, "latent-likelihood", Faulty("loss", 1))
+    with pytest.raises(TrainingError, match=r"step 1 \(epoch 1, batch 1 of 9\); no epoch of it"):
+        fit(make_flow(), phases[1:], make_resident(400), seed=0)
+
+
+def test_infinite_events_are_found_as_losses(make_flow, make_resident, phases):
+    flow, events = make_flow(), make_resident(400)
+    events._x[events._rows[0][3], 1] = 1e300
+    with pytest.raises(TrainingError, match=r"phase 'chart' at step \d"):
+        fit(flow, phases[:1], events, seed=0, units=["a", "b"])
+
+
+# -- seeds and interruption
+
+
+def test_equal_seeds_give_equal_results(make_flow, make_resident, phases, same_weights):
+    flows, histories = [make_flow() for _ in range(3)], []
+    for flow, seed in zip(flows, (1, 1, 2), strict=True):
+        histories.append(fit(flow, phases, make_resident(400), seed=seed))
+    assert same_weights(flows[0].state_dict(), flows[1].state_dict())
+    assert not same_weights(flows[0].state_dict(), flows[2].state_dict())
+    assert histories[0].phases[1].epochs[-1].train == histories[1].phases[1].epochs[-1].train
+
+
+def test_an_interrupt_says_what_is_kept(make_flow, make_resident, phases, stop, tmp_path):
+    with pytest.raises(Interrupted, match="'latent' after 2 of 4 epochs; nothing is saved"):
+        fit(make_flow(), phases, make_resident(400), seed=0, progress=stop("latent", 20))
+    checkpoints = CheckpointFile(tmp_path / "run.ckpt", {})
+    with pytest.raises(Interrupted, match="'chart' after 1 of 3 epochs; the finished ones are"):
+        fit(
+            make_flow(),
+            phases,
+            make_resident(400),
+            seed=0,
+            checkpoints=checkpoints,
+            progress=stop("chart", 12),
+        )
+    assert [len(p["epochs"]) for p in checkpoints.load().history["phases"]] == [1]
+
+
+@pytest.mark.parametrize(
+    "at",
+    [("chart", 4), ("chart", 14), ("chart", 18, True), ("latent", 1), ("latent", 20)],
+    ids=str,
+)
+def test_a_resumed_run_is_the_undisturbed_one(
+    make_flow, make_resident, phases, stop, tmp_path, same_weights, losses, at
+):
+    undisturbed = make_flow()
+    expected = fit(undisturbed, phases, make_resident(400), seed=0)
+    checkpoints = CheckpointFile(tmp_path / "run.ckpt", {})
+    with pytest.raises(Interrupted):
+        fit(
+            make_flow(),
+            phases,
+            make_resident(400),
+            seed=0,
+            checkpoints=checkpoints,
+            progress=stop(*at),
+        )
+    # other weights than those of the start: all must come from the checkpoint, if there is one
+    resumed = make_flow(seed=9 if checkpoints.exists() else 0)
+    assert checkpoints.exists() == (at != ("chart", 4))
+    history = fit(resumed, phases, make_resident(400), seed=0, checkpoints=checkpoints)
+    assert same_weights(resumed.state_dict(), undisturbed.state_dict())
+    assert losses(history.to_table()) == losses(expected.to_table())
+    assert History.from_table(checkpoints.load().history) == history
