@@ -60,11 +60,11 @@ _SIGNS = {"at_most": "<=", "at_least": ">="}
 @force_option
 @json_option
 def command(model: Path, output: Path, *, force: bool, as_json: bool, **options: Any) -> int:
-    """Test the model file MODEL against the simulator it was trained on.
+    """Test a model against its simulator.
 
-    The exit status is 0 even when a metric misses its target, unless --strict is
-    given. Metrics that need more than the simulator offers are left out, and said
-    to be.
+    MODEL is a model file; the simulator is the one it was trained on. The exit status
+    is 0 even when a metric misses its target, unless --strict is given. Metrics that
+    need more than the simulator offers are left out, and said to be.
     """
     claim_output(output, model, force=force)
     metrics = _read_metrics(options["metrics"])

@@ -65,10 +65,10 @@ def command(  # noqa: PLR0913 - one argument per option
     force: bool,
     as_json: bool,
 ) -> None:
-    """Import events from FILE, a ROOT file (TTree or RNTuple).
+    """Import events from a ROOT file.
 
-    The columns are branches or expressions of branches. Events that lack an
-    element (a second muon, say) are left out and counted.
+    FILE holds a TTree or an RNTuple. The columns are branches or expressions of
+    branches. Events that lack an element (a second muon, say) are left out and counted.
     """
     claim_output(output, file, force=force)
     mapping = mapping_from_options(mapping_path, tree, observables, parameters, weight)

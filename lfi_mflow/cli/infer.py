@@ -83,12 +83,12 @@ _OFF_MANIFOLD_LIMIT = 0.01
 def command(
     model: Path, observed: Path, output: Path, *, force: bool, as_json: bool, **options: Any
 ) -> None:
-    """Infer the parameters of observed events with the model file MODEL.
+    """Infer the parameters of observed events.
 
-    All events share one value of the parameters. The columns of a ROOT file come
-    from the options, or else from the mapping the model's own events were imported
-    with, or else from branches named like the observables. The prior is that of the
-    training events unless --prior is given.
+    MODEL is a model file. All events share one value of the parameters. The columns of
+    a ROOT file come from the options, or else from the mapping the model's own events
+    were imported with, or else from branches named like the observables. The prior is
+    that of the training events unless --prior is given.
     """
     claim_output(output, model, observed, force=force)
     from lfi_mflow.flows import load_model

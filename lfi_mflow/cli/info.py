@@ -172,5 +172,5 @@ def _flat(facts: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
         elif isinstance(value, list | tuple):
             flat[f"{prefix}{name}"] = ", ".join(map(str, value)) or "none"
         elif value is not None:
-            flat[f"{prefix}{name}"] = str(value)
+            flat[f"{prefix}{name}"] = f"{value:.6g}" if isinstance(value, float) else str(value)
     return flat

@@ -41,10 +41,10 @@ __all__ = ["command"]
 def command(
     model: Path, results: tuple[Path, ...], output: Path, *, force: bool, as_json: bool
 ) -> None:
-    """Write a self-contained HTML page about the model file MODEL.
+    """Write a self-contained HTML page about a model.
 
-    With a posterior (from lfi-mflow infer) and a closure report (from lfi-mflow
-    closure), the page holds them too.
+    MODEL is a model file. With a posterior (from lfi-mflow infer) and a closure report
+    (from lfi-mflow closure), the page holds them too.
     """
     claim_output(output, model, *results, force=force)
     posterior_path, closure_path = _sort(results)

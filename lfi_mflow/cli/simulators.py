@@ -20,10 +20,11 @@ __all__ = ["command"]
 @click.command(epilog=example("lfi-mflow simulators"))
 @json_option
 def command(*, as_json: bool) -> None:
-    """List the registered simulators, their parameters and dimensions.
+    """List the registered simulators.
 
-    Packages register simulators by the entry-point group lfi_mflow.simulators; a
-    class in a file needs no registration: give path/to/file.py:Class as the name.
+    Their parameters, dimensions and what they know of themselves. Packages register
+    simulators by the entry-point group lfi_mflow.simulators; a class in a file needs no
+    registration: give path/to/file.py:Class as the name.
     """
     from lfi_mflow.simulation import available_simulators, get_simulator
 

@@ -62,11 +62,11 @@ __all__ = ["command"]
 @click.option("--force", is_flag=True, help="Replace an output or, without --resume, a checkpoint.")
 @json_option
 def command(events: Path, output: Path, *, as_json: bool, **options: Any) -> None:
-    """Train a model on the events of the file EVENTS.
+    """Train a model on the events of a file.
 
-    The state after each epoch is kept beside the output, in .NAME.checkpoint, until
-    the model is written: an interrupted run goes on with --resume, and ends with
-    the same weights as an undisturbed one.
+    EVENTS is an event file. The state after each epoch is kept beside the output, in
+    .NAME.checkpoint, until the model is written: an interrupted run goes on with
+    --resume, and ends with the same weights as an undisturbed one.
     """
     claim_output(output, events, force=options["force"])
     checkpoint = output.with_name(f".{output.name}.checkpoint")

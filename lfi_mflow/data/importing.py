@@ -8,6 +8,7 @@ values that are not finite are an error unless the user chose to drop them.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -134,7 +135,8 @@ def import_file(
     metadata = EventMetadata(
         parameters=tuple(Parameter(column.name) for column in mapping.parameter_columns),
         observables=tuple(Observable(column.name) for column in mapping.observable_columns),
-        provenance=provenance() | {"imported_from": str(path)},
+        provenance=provenance()
+        | {"imported_from": str(path), "mapping": json.dumps(mapping.to_table())},
         counts=counts,
     )
 

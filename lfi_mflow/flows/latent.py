@@ -12,6 +12,7 @@ References:
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 
 import torch
@@ -101,8 +102,17 @@ class LatentFlow(nn.Module):
         with torch.random.fork_rng():  # the clustering draws from the global generator
             torch.manual_seed(0)
             some = ((u - self.u_mean) / self.u_scale)[:_CLUSTERED]
-            if len(some) > self.flow.base.components:
-                self.flow.base.initialize(some, strategy="kmeans++")
+            # zuko's clustering marks up to twice as many points as taken, and needs one more
+            if len(some.unique(dim=0)) > 2 * self.flow.base.components:
+                self._place_base(some)
+
+    def _place_base(self, u: Tensor) -> None:
+        """Start the Gaussians of the base at the clusters of standardised latents (N, n)."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # a cluster of one has no spread
+            self.flow.base.initialize(u, strategy="kmeans++")
+        for parameter in self.flow.base.parameters():
+            parameter.nan_to_num_(nan=0.0, posinf=0.0, neginf=-7.0)
 
     def log_prob(self, u: Tensor, theta: Tensor) -> Tensor:
         """Log-density with respect to du: (..., n), (..., p) -> (...); leading shapes broadcast."""

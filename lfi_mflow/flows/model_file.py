@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from lfi_mflow.config import from_table
 from lfi_mflow.data import EventMetadata
@@ -107,8 +107,9 @@ def save_model(model: Model, path: Path | str) -> None:
         name: value.detach().cpu().contiguous() for name, value in model.flow.state_dict().items()
     }
     header = {"schema_version": SCHEMA_VERSION, **model.metadata.to_table()}
+    content = save(tensors, metadata={_KEY: json.dumps(header, allow_nan=False)})
     with atomic_output(Path(path)) as temporary:
-        save_file(tensors, temporary, metadata={_KEY: json.dumps(header, allow_nan=False)})
+        temporary.write_bytes(content)
 
 
 def load_model(path: Path | str, device: str | torch.device = "cpu") -> Model:

@@ -64,11 +64,13 @@ class FlowSettings:
         moved = (chart.layers + 1) // 2 * (dimensions.data - n) + chart.layers // 2 * n
         inner = 2 * chart.blocks * chart.hidden**2 + 2 * dimensions.data**2
         coupling = chart.layers * inner + 3 * chart.bins * chart.hidden * moved
-        splines = n * (3 * latent.bins - 1)
-        # one latent without parameters conditions on nothing: its splines are the weights
-        networks = latent.hidden * (latent.hidden + splines + dimensions.theta)
-        outer = networks if n + dimensions.theta > 1 else splines
-        return coupling + latent.transforms * outer
+        splines, base = n * (3 * latent.bins - 1), latent.components * (2 * n + 1)
+        # what conditions on nothing has no network: its outputs are the weights
+        if n + dimensions.theta > 1:
+            splines = latent.hidden * (latent.hidden + splines + dimensions.theta)
+        if dimensions.theta:
+            base = latent.hidden * (latent.hidden + base + dimensions.theta)
+        return coupling + latent.transforms * splines + base
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ neither writing nor reading needs arviz.
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -153,6 +154,7 @@ class Posterior:
         sampler = {
             "log_evidence": float(grid.log_evidence),
             "error": float(grid.error),
+            "shape_error": float(grid.shape_error),
             "nodes": int(grid.axes.shape[-1]),
         }
         return cls(
@@ -195,11 +197,11 @@ class Posterior:
         Raises:
             StorageError: If the disk is full or cannot be written.
         """
-        with (
-            atomic_output(Path(path)) as temporary,
-            h5netcdf.File(temporary, "w") as file,
-        ):
+        buffer = io.BytesIO()  # in memory first: HDF5 cannot close a file on a full disk
+        with h5netcdf.File(buffer, "w") as file:
             _write(file, self)
+        with atomic_output(Path(path)) as temporary:
+            temporary.write_bytes(buffer.getbuffer())
 
 
 def load_posterior(path: Path | str) -> Posterior:

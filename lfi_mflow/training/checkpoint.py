@@ -5,6 +5,7 @@ The file is read with ``weights_only``: tensors and plain values, no code.
 
 from __future__ import annotations
 
+import io
 import pickle
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,8 +61,10 @@ class CheckpointFile:
         Raises:
             StorageError: If the disk is full or cannot be written.
         """
+        buffer = io.BytesIO()  # in memory first: torch hides the system's errors
+        torch.save({"run": self.run, **vars(checkpoint)}, buffer)
         with atomic_output(self.path) as temporary:
-            torch.save({"run": self.run, **vars(checkpoint)}, temporary)
+            temporary.write_bytes(buffer.getbuffer())
 
     def load(self) -> Checkpoint:
         """Read the checkpoint.

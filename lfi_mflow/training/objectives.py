@@ -62,31 +62,6 @@ class Reconstruction(Objective):
         return residual.square().sum(dim=-1)
 
 
-class GaugedReconstruction(Reconstruction):
-    r"""The manifold phase with latents that stay near the principal coordinates.
-
-    .. math:: \|x - g(e(x))\|^2 + \lambda \|e(x) - x_{1 \dots n}\|^2
-
-    The manifold does not change when its coordinates u are bent, so reconstruction
-    alone leaves u free, and whatever bends the chart happens to learn the density
-    has to undo. The weak second term fixes that gauge: where the manifold is a
-    graph over its first n principal axes, u becomes the projection on them.
-
-    Arguments:
-        strength: The factor lambda.
-    """
-
-    def __init__(self, strength: float) -> None:
-        self.strength = strength
-
-    def loss(self, flow: ManifoldFlow, prepared: Tensor, theta: Tensor) -> Tensor:
-        """Squared distance to the projection and to the principal coordinates: -> (B,)."""
-        u = flow.chart.encode(prepared)
-        residual = prepared - flow.chart.decode(u)
-        bend = u - prepared[..., : flow.latent_dim]
-        return residual.square().sum(dim=-1) + self.strength * bend.square().sum(dim=-1)
-
-
 class LatentLikelihood(Objective):
     r"""The density phase: :math:`-\log p_h(e(x) | \theta)` on latents encoded once.
 
@@ -111,7 +86,6 @@ class LatentLikelihood(Objective):
 
 OBJECTIVES: Mapping[str, Objective] = {
     "reconstruction": Reconstruction(),
-    "gauged-reconstruction": GaugedReconstruction(strength=1e-3),
     "latent-likelihood": LatentLikelihood(),
 }
 """The objectives by the names they have in configuration files."""

@@ -68,12 +68,12 @@ class Phase:
 
 
 def sequential(
-    chart_epochs: int = 15, latent_epochs: int = 25, batch_size: int = 500
+    chart_epochs: int = 20, latent_epochs: int = 15, batch_size: int = 500
 ) -> tuple[Phase, ...]:
     """Return sequential M/D training (Brehmer and Cranmer 2020): manifold first, then density."""
     return (
         Phase("chart", "reconstruction", chart_epochs, batch_size, learning_rate=2e-2),
-        Phase("latent", "latent-likelihood", latent_epochs, batch_size, learning_rate=3e-3),
+        Phase("latent", "latent-likelihood", latent_epochs, batch_size, learning_rate=5e-3),
     )
 
 

@@ -307,11 +307,7 @@ def test_a_full_disk_while_simulating(run, tmp_path, limit_files):
 @pytest.mark.parametrize(
     ("command", "size"),
     [
-        pytest.param(
-            "train",
-            10_000,
-            marks=pytest.mark.xfail(reason="torch.save reports a full disk as RuntimeError"),
-        ),
+        ("train", 10_000),
         ("closure", 100),
         ("report", 1000),
     ],
@@ -335,7 +331,6 @@ def test_a_full_disk(run, study, tmp_path, limit_files, command, size):
     assert output.read_bytes() == b"old"
 
 
-@pytest.mark.xfail(reason="HDF5 cannot close a posterior on a full disk, and ends the process")
 def test_a_full_disk_while_inferring(start, study, tmp_path):
     code = (
         "import resource, sys; from lfi_mflow.cli.main import main\n"

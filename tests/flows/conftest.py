@@ -9,7 +9,7 @@ from lfi_mflow.simulation import Observable, Parameter
 
 SETTINGS = {
     "chart": {"layers": 2, "bins": 4, "bound": 4.0, "hidden": 8, "blocks": 1},
-    "latent": {"transforms": 2, "bins": 4, "hidden": 8},
+    "latent": {"transforms": 2, "bins": 4, "hidden": 8, "components": 3},
 }
 
 

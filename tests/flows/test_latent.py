@@ -8,7 +8,7 @@ import torch
 from lfi_mflow.errors import ConfigError
 from lfi_mflow.flows import LatentFlow, LatentSettings
 
-SMALL = LatentSettings(transforms=2, bins=4, hidden=8)
+SMALL = LatentSettings(transforms=2, bins=4, hidden=8, components=3)
 
 
 @pytest.fixture
@@ -89,6 +89,46 @@ def test_without_parameters_nothing_is_standardised_and_nothing_warns(make_laten
     assert latent.u_mean.min() > 3
 
 
+def test_the_base_starts_at_the_clusters(make_latent):
+    """Three clusters, three Gaussians: each is where the latents are."""
+    centres = torch.tensor([[-8.0, 0.0], [8.0, 8.0], [0.0, -8.0]]).double()
+    u = centres.repeat(300, 1) + 0.1 * torch.randn(900, 2).double()
+    latent, theta = make_latent(2, 1), torch.rand(900, 1).double()
+    before = torch.get_rng_state()
+    latent.standardise(u, theta)
+    assert torch.equal(torch.get_rng_state(), before)
+    means = latent.flow.base(theta[:1]).base.mean[0] * latent.u_scale + latent.u_mean
+    assert torch.cdist(centres, means).amin(dim=1).max() < 1.0
+
+
+@pytest.mark.parametrize("p", [0, 1])
+def test_an_outlier_is_no_cluster_without_spread(make_latent, p):
+    """k-means++ makes it a centre of its own, and one point has no covariance."""
+    u = torch.randn(500, 2).double()
+    u[3] = torch.tensor([60.0, -60.0])
+    latent, theta = make_latent(2, p), torch.rand(500, p).double()
+    latent.standardise(u, theta)
+    assert latent.log_prob(u, theta).isfinite().all()
+    latent.log_prob(u, theta).sum().backward()
+    gradients = [value.grad for value in latent.parameters() if value.grad is not None]
+    assert all(gradient.isfinite().all() for gradient in gradients)
+
+
+@pytest.mark.parametrize("rows", [2, 3, 4, 6, 7])
+def test_latents_fewer_than_clusters(make_latent, rows):
+    u, theta = torch.randn(rows, 2).double(), torch.rand(rows, 1).double()
+    latent = make_latent(2, 1)
+    latent.standardise(u, theta)
+    assert latent.log_prob(u, theta).isfinite().all()
+
+
+def test_latents_that_are_all_the_same(make_latent):
+    u, theta = torch.ones(50, 1).double(), torch.rand(50, 1).double()
+    latent = make_latent(1, 1)
+    latent.standardise(u, theta)
+    assert latent.log_prob(u, theta).isfinite().all()
+
+
 def test_gradients_with_respect_to_theta(make_latent):
     """What MCMC with gradients and the Fisher information need."""
     latent, u = make_latent(2, 1), torch.randn(4, 2).double()
@@ -96,7 +136,9 @@ def test_gradients_with_respect_to_theta(make_latent):
     assert torch.autograd.gradcheck(lambda theta: latent.log_prob(u, theta), theta)
 
 
-@pytest.mark.parametrize(("name", "value"), [("transforms", 0), ("bins", 1), ("hidden", 0)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("transforms", 0), ("bins", 1), ("hidden", 0), ("components", 0)]
+)
 def test_settings_that_cannot_be(name, value):
     with pytest.raises(ConfigError, match=f"{name} >= .*found {value}"):
         LatentSettings(**{name: value})

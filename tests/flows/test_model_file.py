@@ -209,6 +209,7 @@ HOSTILE = [
     (("settings", "latent", "hidden"), 10**15),
     (("settings", "latent", "transforms"), 10**9),
     (("settings", "latent", "bins"), 10**10),
+    (("settings", "latent", "components"), 10**11),
     (("dimensions", "latent"), 10**9),
     (("dimensions", "data"), 10**9),
     (("dimensions", "theta"), 10**9),

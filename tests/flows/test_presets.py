@@ -25,7 +25,7 @@ def test_an_unknown_preset_offers_the_nearest():
 def test_settings_reach_the_modules():
     settings = {
         "chart": {"layers": 3, "bins": 5, "bound": 2.5, "hidden": 12, "blocks": 2},
-        "latent": {"transforms": 2, "bins": 6, "hidden": 14},
+        "latent": {"transforms": 2, "bins": 6, "hidden": 14, "components": 5},
     }
     flow = build_flow("m-flow", Dimensions(4, 2, 1), settings)
     couplings = list(flow.chart.bijection.layers)[::2]
@@ -37,6 +37,7 @@ def test_settings_reach_the_modules():
     shapes = {name: tuple(value.shape) for name, value in flow.latent.state_dict().items()}
     assert shapes["flow.transform.transforms.1.hyper.2.weight"] == (14, 14)
     assert shapes["flow.transform.transforms.1.hyper.4.weight"] == (2 * (3 * 6 - 1), 14)
+    assert shapes["flow.base.hyper.4.weight"] == (5 * (2 * 2 + 1), 14)
     assert not any(".transforms.2." in name for name in shapes)
 
 

@@ -140,6 +140,7 @@ def test_tolerance_asks_for_more_nodes():
     )
     assert fine.axes.shape[-1] > coarse.axes.shape[-1]
     assert fine.error < coarse.error
+    assert fine.shape_error < coarse.shape_error
 
 
 def test_what_a_grid_cannot_do_is_refused():

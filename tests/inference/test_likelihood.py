@@ -95,7 +95,7 @@ def test_wrong_shapes_are_refused(gaussian_flow, x):
 def test_events_that_cannot_be_encoded_are_named(gaussian_flow, x):
     events = torch.tensor(x[0]).float()
     events[17] = torch.nan
-    with pytest.raises(DataError, match="1 of 50 .* row 17"):
+    with pytest.raises(DataError, match=r"1 of 50 .* row 17"):
         EventSetLikelihood(gaussian_flow(2), events)
 
 

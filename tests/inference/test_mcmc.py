@@ -136,7 +136,7 @@ def test_banana_against_grid_and_emcee(generator):
     start = np.random.default_rng(0).normal(size=(40, 2))
     other = emcee.EnsembleSampler(40, 2, vectorised, vectorize=True)
     other.random_state = np.random.RandomState(1).get_state()
-    other.run_mcmc(start, 4_000)
+    other.run_mcmc(start, 2_500)
     chain = other.get_chain(discard=500, flat=True)
     np.testing.assert_allclose(flat.mean(0), chain.mean(0), atol=0.12)
     np.testing.assert_allclose(flat.std(0), chain.std(0), rtol=0.12)
@@ -164,17 +164,17 @@ def test_five_correlated_parameters(gaussian_flow, generator):
 
 @pytest.mark.statistical
 def test_many_data_sets_at_once(gaussian_flow, conjugate, generator):
-    exact = [conjugate(20, dim=2, seed=seed) for seed in range(30)]
+    exact = [conjugate(20, dim=2, seed=seed) for seed in range(12)]
     x = torch.tensor(np.stack([case.x for case in exact])).float()
     density = log_posterior(EventSetLikelihood(gaussian_flow(2), x), exact[0].prior)
     settings = McmcSettings(r_hat=1.03)
     draws = sample_posterior(
-        density, exact[0].prior, generator=generator, data_sets=30, settings=settings
+        density, exact[0].prior, generator=generator, data_sets=12, settings=settings
     )
-    assert draws.theta.shape == (30, 32, 160, 2)
-    assert draws.log_prob.shape == (30, 32, 160)
-    assert draws.acceptance.shape == (30, 32)
-    assert draws.convergence.r_hat.shape == (30, 2)
+    assert draws.theta.shape == (12, 32, 160, 2)
+    assert draws.log_prob.shape == (12, 32, 160)
+    assert draws.acceptance.shape == (12, 32)
+    assert draws.convergence.r_hat.shape == (12, 2)
     pulls = pull(draws, np.stack([case.mean for case in exact]), exact[0].sd)
     assert np.abs(pulls).max() < 4.5
     assert np.mean(pulls**2) == pytest.approx(1.0, abs=0.5)

@@ -182,6 +182,6 @@ def test_inference_in_one_call(model, conjugate, method):
 def test_inference_refuses_what_the_model_does_not_know(model, conjugate):
     exact = conjugate(5, dim=2)
     with pytest.raises(InputError, match="events of shape"):
-        infer_posterior(model, exact.x, prior=exact.prior)
+        infer_posterior(model, exact.x, prior=Prior((Normal(0.0, 1.0),)))
     with pytest.raises(ModelMismatchError, match="1 parameter"):
         infer_posterior(model, exact.x[:, :1], prior=exact.prior)

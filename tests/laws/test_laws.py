@@ -54,7 +54,7 @@ SMALL = CouplingSettings(layers=3, bins=4, bound=4.0, hidden=8, blocks=1)
 
 M_FLOW = {
     "chart": {"layers": 3, "bins": 4, "bound": 4.0, "hidden": 8, "blocks": 1},
-    "latent": {"transforms": 2, "bins": 4, "hidden": 8},
+    "latent": {"transforms": 2, "bins": 4, "hidden": 8, "components": 3},
 }
 # name: settings, and the dimensions (d, n, p) to try
 FLOWS = {"m-flow": (M_FLOW, [(2, 1, 1), (3, 2, 1), (4, 1, 0), (5, 3, 2)])}

@@ -13,7 +13,7 @@ from lfi_mflow.training import Phase, ResidentEvents, RunConfig, loop
 
 SETTINGS = {
     "chart": {"layers": 2, "bins": 4, "bound": 5.0, "hidden": 8, "blocks": 1},
-    "latent": {"transforms": 2, "bins": 4, "hidden": 8},
+    "latent": {"transforms": 2, "bins": 4, "hidden": 8, "components": 3},
 }
 
 
@@ -57,10 +57,10 @@ def path(write, make_events):
 
 @pytest.fixture
 def phases():
-    """Two short phases with all values stated; 9 steps per epoch at 360 training events."""
+    """Two short phases with all values stated; 5 steps per epoch at 360 training events."""
     return (
-        Phase("chart", "reconstruction", 3, 40, 1e-2, 0.1, 1e-4, 1.0, 0),
-        Phase("latent", "latent-likelihood", 4, 40, 3e-3, 0.1, 1e-4, 1.0, 0),
+        Phase("chart", "reconstruction", 3, 72, 1e-2, 0.1, 1e-4, 1.0, 0),
+        Phase("latent", "latent-likelihood", 4, 72, 3e-3, 0.1, 1e-4, 1.0, 0),
     )
 
 
@@ -116,19 +116,6 @@ def stop(monkeypatch):
 
 
 @pytest.fixture
-def losses():
-    """A function that returns everything in a history but the times."""
-
-    def of(history):
-        return [
-            [(e["epoch"], e["train"], e["validation"], e["learning_rate"]) for e in phase["epochs"]]
-            for phase in history["phases"]
-        ]
-
-    return of
-
-
-@pytest.fixture
 def same_weights():
     """A function that compares two states bit by bit."""
 
@@ -137,3 +124,21 @@ def same_weights():
         return all(torch.equal(first[name], second[name]) for name in first)
 
     return compare
+
+
+@pytest.fixture
+def same_run(same_weights):
+    """A function that checks that two runs, as (flow, history), differ in nothing but time."""
+
+    def untimed(history):
+        names = ("epoch", "train", "validation", "learning_rate")
+        return [
+            (phase["name"], phase["best_epoch"], [[e[n] for n in names] for e in phase["epochs"]])
+            for phase in history["phases"]
+        ]
+
+    def check(first, second):
+        assert same_weights(first[0].state_dict(), second[0].state_dict())
+        assert untimed(first[1]) == untimed(second[1])
+
+    return check

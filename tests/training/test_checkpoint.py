@@ -79,7 +79,8 @@ def test_no_code_is_executed(file, write):
     if write == "torch":
         torch.save({"run": file.run, "flow": _Bomb()}, file.path)
     else:
-        file.path.write_bytes(pickle.dumps(_Bomb()) if write == "pickle" else b"hello\n" * 50)
+        text = pickle.dumps(_Bomb(), protocol=2) if write == "pickle" else b"hello\n" * 50
+        file.path.write_bytes(text)
     with pytest.raises(FileFormatError, match="a checkpoint"):
         file.load()
 

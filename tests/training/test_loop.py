@@ -29,7 +29,8 @@ class FixedEvents(TrainingEvents, PreparedEvents):
         self.n_train, self.n_validation = len(train.theta), len(validation.theta)
 
     def moments(self):
-        return torch.tensor([0.0, 4.0]).double(), torch.diag(torch.tensor([0.8, 40.0]).double())
+        # the first axis is a, so that the latent depends on theta with its sign
+        return torch.tensor([0.0, 4.0]).double(), torch.diag(torch.tensor([4.0, 1.0]).double())
 
     def validation_events(self):
         yield self.held.prepared
@@ -85,10 +86,12 @@ def test_each_phase_trains_its_part_and_nothing_else(make_flow, make_resident, p
 
 
 def test_the_phases_reduce_their_losses(make_flow, make_resident, phases):
-    history = fit(make_flow(), phases, make_resident(2000), seed=0)
-    for phase in history.phases:
-        assert phase.epochs[-1].validation < phase.epochs[0].validation
-        assert phase.epochs[-1].train < phase.epochs[0].train
+    events, plane = make_resident(2000), make_flow()
+    plane.standardisation.fit(*events.moments(), ["", ""])
+    start = _validation_loss(plane, phases[0], events)
+    chart, latent = fit(make_flow(), phases, events, seed=0, units=["a", "b"]).phases
+    assert chart.epochs[chart.best_epoch].validation < 0.5 * start
+    assert latent.epochs[-1].validation < latent.epochs[0].validation - 0.05
 
 
 def test_the_latents_are_standardised_before_the_density_trains(make_flow, make_resident, phases):
@@ -105,7 +108,7 @@ def test_history_and_progress(make_flow, make_resident, phases, stop):
     assert [phase.name for phase in history.phases] == ["chart", "latent"]
     assert [len(phase.epochs) for phase in history.phases] == [3, 4]
     for phase, setting in zip(history.phases, phases, strict=True):
-        steps = 9 * setting.epochs
+        steps = 5 * setting.epochs
         mine = [call for call in calls if call.phase == phase.name]
         batches = [call for call in mine if not call.epoch_ended]
         assert [call.step for call in batches] == list(range(1, steps + 1))
@@ -116,10 +119,10 @@ def test_history_and_progress(make_flow, make_resident, phases, stop):
         ends = [call for call in mine if call.epoch_ended]
         for i, (record, end) in enumerate(zip(phase.epochs, ends, strict=True)):
             assert record.epoch == i
-            assert (end.step, end.validation) == (9 * (i + 1), record.validation)
-            assert record.learning_rate == batches[9 * i + 8].learning_rate
-            losses = [call.loss for call in batches[9 * i : 9 * i + 9]]
-            assert record.train == pytest.approx(sum(losses) / 9, rel=1e-12)
+            assert (end.step, end.validation) == (5 * (i + 1), record.validation)
+            assert record.learning_rate == batches[5 * i + 4].learning_rate
+            losses = [call.loss for call in batches[5 * i : 5 * i + 5]]
+            assert record.train == pytest.approx(sum(losses) / 5, rel=1e-12)
             assert record.seconds > 0
         assert math.isnan(mine[0].validation)
 
@@ -128,7 +131,7 @@ def test_progress_is_told_now_and_then_only(make_flow, make_resident, phases):
     calls = []
     fit(make_flow(), phases, make_resident(400), seed=0, progress=calls.append)
     assert sum(call.epoch_ended for call in calls) == 7
-    assert len(calls) < 30  # of 63 steps
+    assert len(calls) < 7 + 35  # not at every step
 
 
 def test_gradients_are_clipped(make_flow, make_resident, phases, monkeypatch):
@@ -154,8 +157,16 @@ def test_gradients_are_clipped(make_flow, make_resident, phases, monkeypatch):
 
 @pytest.fixture
 def overfit():
-    """A phase whose validation loss gets better and then worse."""
-    return Phase("latent", "latent-likelihood", 40, 20, 3e-2, 0.0, 0.0, 100.0, 0)
+    """A long phase."""
+    return Phase("latent", "latent-likelihood", 40, 20, 1e-2, 0.0, 0.0, 100.0, 0)
+
+
+@pytest.fixture
+def misleading(make_events):
+    """Validation events whose theta has the other sign: what is learnt of theta is wrong there."""
+    drawn = make_events(300)
+    x, theta = torch.from_numpy(drawn.x), torch.from_numpy(drawn.theta)
+    return FixedEvents(Batch(x[:200], theta[:200], None), Batch(x[200:], -theta[200:], None))
 
 
 def _validation_loss(flow, phase, events):
@@ -167,19 +178,19 @@ def _validation_loss(flow, phase, events):
     return losses[0].item()
 
 
-def test_the_best_weights_are_restored(make_flow, make_resident, overfit):
-    flow, events = make_flow(), make_resident(60, 0.3)
+def test_the_best_weights_are_restored(make_flow, misleading, overfit):
+    flow, events = make_flow(), misleading
     record = fit(flow, [overfit], events, seed=0).phases[0]
     best, last = record.epochs[record.best_epoch].validation, record.epochs[-1].validation
-    assert record.best_epoch < 38
-    assert best < last - 0.05
+    assert 0 < record.best_epoch < 30
+    assert best < last - 0.3
     assert _validation_loss(flow, overfit, events) == best
 
 
-def test_patience_stops_the_phase(make_flow, make_resident, overfit):
-    whole = fit(make_flow(), [overfit], make_resident(60, 0.3), seed=0).phases[0]
+def test_patience_stops_the_phase(make_flow, misleading, overfit):
+    whole = fit(make_flow(), [overfit], misleading, seed=0).phases[0]
     impatient = dataclasses.replace(overfit, patience=4)
-    flow, events = make_flow(), make_resident(60, 0.3)
+    flow, events = make_flow(), misleading
     record = fit(flow, [impatient], events, seed=0).phases[0]
     assert len(record.epochs) == record.best_epoch + 5 < 40
     for mine, other in zip(record.epochs, whole.epochs, strict=False):
@@ -258,9 +269,9 @@ class Faulty(LatentLikelihood):
 def test_a_step_that_is_not_finite_is_named(
     make_flow, make_resident, phases, tmp_path, monkeypatch, fault
 ):
-    monkeypatch.setitem(OBJECTIVES, "latent-likelihood", Faulty(fault, 2 * 9 + 5))
+    monkeypatch.setitem(OBJECTIVES, "latent-likelihood", Faulty(fault, 2 * 5 + 3))
     checkpoints = CheckpointFile(tmp_path / "run.ckpt", {"seed": 0})
-    where = r"phase 'latent' at step 23 \(epoch 3, batch 5 of 9\); epoch 2 was the last good one"
+    where = r"phase 'latent' at step 13 \(epoch 3, batch 3 of 5\); epoch 2 was the last good one"
     with pytest.raises(TrainingError, match=where) as caught:
         fit(make_flow(), phases, make_resident(400), seed=0, checkpoints=checkpoints)
     assert ("found loss nan" in str(caught.value)) == (fault == "loss")
@@ -286,15 +297,8 @@ def test_a_validation_loss_that_is_not_finite(make_flow, make_resident, phases, 
 
 def test_a_failure_in_the_first_epoch(make_flow, make_resident, phases, monkeypatch):
     monkeypatch.setitem(OBJECTIVES, "latent-likelihood", Faulty("loss", 1))
-    with pytest.raises(TrainingError, match=r"step 1 \(epoch 1, batch 1 of 9\); no epoch of it"):
+    with pytest.raises(TrainingError, match=r"step 1 \(epoch 1, batch 1 of 5\); no epoch of it"):
         fit(make_flow(), phases[1:], make_resident(400), seed=0)
-
-
-def test_infinite_events_are_found_as_losses(make_flow, make_resident, phases):
-    flow, events = make_flow(), make_resident(400)
-    events._x[events._rows[0][3], 1] = 1e300
-    with pytest.raises(TrainingError, match=r"phase 'chart' at step \d"):
-        fit(flow, phases[:1], events, seed=0, units=["a", "b"])
 
 
 # -- seeds and interruption
@@ -311,7 +315,7 @@ def test_equal_seeds_give_equal_results(make_flow, make_resident, phases, same_w
 
 def test_an_interrupt_says_what_is_kept(make_flow, make_resident, phases, stop, tmp_path):
     with pytest.raises(Interrupted, match="'latent' after 2 of 4 epochs; nothing is saved"):
-        fit(make_flow(), phases, make_resident(400), seed=0, progress=stop("latent", 20))
+        fit(make_flow(), phases, make_resident(400), seed=0, progress=stop("latent", 12))
     checkpoints = CheckpointFile(tmp_path / "run.ckpt", {})
     with pytest.raises(Interrupted, match="'chart' after 1 of 3 epochs; the finished ones are"):
         fit(
@@ -320,18 +324,18 @@ def test_an_interrupt_says_what_is_kept(make_flow, make_resident, phases, stop, 
             make_resident(400),
             seed=0,
             checkpoints=checkpoints,
-            progress=stop("chart", 12),
+            progress=stop("chart", 8),
         )
     assert [len(p["epochs"]) for p in checkpoints.load().history["phases"]] == [1]
 
 
 @pytest.mark.parametrize(
     "at",
-    [("chart", 4), ("chart", 14), ("chart", 18, True), ("latent", 1), ("latent", 20)],
+    [("chart", 3), ("chart", 8), ("chart", 10, True), ("latent", 1), ("latent", 12)],
     ids=str,
 )
 def test_a_resumed_run_is_the_undisturbed_one(
-    make_flow, make_resident, phases, stop, tmp_path, same_weights, losses, at
+    make_flow, make_resident, phases, stop, tmp_path, same_run, at
 ):
     undisturbed = make_flow()
     expected = fit(undisturbed, phases, make_resident(400), seed=0)
@@ -347,8 +351,7 @@ def test_a_resumed_run_is_the_undisturbed_one(
         )
     # other weights than those of the start: all must come from the checkpoint, if there is one
     resumed = make_flow(seed=9 if checkpoints.exists() else 0)
-    assert checkpoints.exists() == (at != ("chart", 4))
+    assert checkpoints.exists() == (at != ("chart", 3))
     history = fit(resumed, phases, make_resident(400), seed=0, checkpoints=checkpoints)
-    assert same_weights(resumed.state_dict(), undisturbed.state_dict())
-    assert losses(history.to_table()) == losses(expected.to_table())
+    same_run((resumed, history.to_table()), (undisturbed, expected.to_table()))
     assert History.from_table(checkpoints.load().history) == history

@@ -41,10 +41,10 @@ def test_the_model_says_what_it_is(path, config, tmp_path):
     assert loaded.metadata.settings["chart"]["bins"] == 4
     assert loaded.metadata.training == about.training
     assert about.settings == loaded.metadata.settings
-    assert set(about.settings["latent"]) == {"transforms", "bins", "hidden"}
+    assert set(about.settings["latent"]) == {"transforms", "bins", "hidden", "components"}
 
 
-def test_a_model_does_not_depend_on_defaults_that_change(path, phases, tmp_path, monkeypatch):
+def test_a_model_does_not_depend_on_defaults_that_change(path, phases):
     """Settings that were left out are stored as they were."""
     small = {"chart": {"layers": 1, "hidden": 8}, "latent": {"transforms": 1, "hidden": 8}}
     config = RunConfig(settings=small, phases=phases[1:])
@@ -61,13 +61,13 @@ def test_the_distance_quantiles(path, config):
     with EventFile(path) as file, torch.no_grad():
         x = torch.from_numpy(file.read().x)
         distances = model.flow.reconstruction_error(x)
-    assert torch.isclose(distances, torch.tensor(quantiles[0]).double(), rtol=1e-9).any()
-    assert torch.isclose(distances, torch.tensor(quantiles[-1]).double(), rtol=1e-9).any()
+    for extreme in (quantiles[0], quantiles[-1]):
+        assert (distances / extreme - 1).abs().min() < 1e-9
     assert quantiles[500] == pytest.approx(distances.median().item(), rel=0.5)
 
 
 def _global_states():
-    name, keys, *rest = np.random.get_state()  # noqa: NPY002 - it is what must not change
+    name, keys, *rest = np.random.get_state()
     return torch.get_rng_state().tolist(), random.getstate(), name, keys.tolist(), rest
 
 
@@ -86,9 +86,9 @@ def test_equal_seeds_give_equal_models_and_no_global_state_changes(path, config,
 
 
 @pytest.mark.parametrize("resident_bytes", [0, 2**30], ids=["streamed", "resident"])
-@pytest.mark.parametrize("at", [("chart", 14), ("latent", 30)], ids=str)
+@pytest.mark.parametrize("at", [("chart", 8), ("latent", 17)], ids=str)
 def test_a_resumed_run_gives_the_same_model(
-    path, config, stop, tmp_path, same_weights, losses, resident_bytes, at
+    path, config, stop, tmp_path, same_run, resident_bytes, at
 ):
     config = dataclasses.replace(config, resident_bytes=resident_bytes)
     expected = train_model(path, config)
@@ -97,8 +97,7 @@ def test_a_resumed_run_gives_the_same_model(
         train_model(path, config, checkpoint=checkpoint, progress=stop(*at))
     assert checkpoint.is_file()
     resumed = train_model(path, config, checkpoint=checkpoint)
-    assert same_weights(resumed.flow.state_dict(), expected.flow.state_dict())
-    assert losses(resumed.metadata.history) == losses(expected.metadata.history)
+    same_run(*((model.flow, model.metadata.history) for model in (resumed, expected)))
     assert resumed.metadata.training == expected.metadata.training
 
 
@@ -107,7 +106,7 @@ def test_a_checkpoint_of_other_options_or_events_is_refused(
 ):
     checkpoint = tmp_path / "run.ckpt"
     with pytest.raises(Interrupted):
-        train_model(path, config, checkpoint=checkpoint, progress=stop("chart", 14))
+        train_model(path, config, checkpoint=checkpoint, progress=stop("chart", 8))
     for other in (
         dataclasses.replace(config, seed=6),
         config.with_epochs(9),
@@ -122,6 +121,8 @@ def test_a_checkpoint_of_other_options_or_events_is_refused(
 
 def test_streaming_and_memory_give_comparable_models(write, make_events, config):
     path = write(make_events(3000))
+    larger = tuple(dataclasses.replace(phase, batch_size=180) for phase in config.phases)
+    config = dataclasses.replace(config, phases=larger)
     models = {}
     for name, size in (("resident", 2**30), ("streamed", 0)):
         models[name] = train_model(path, dataclasses.replace(config, resident_bytes=size))
@@ -173,7 +174,7 @@ def test_dropping_is_the_same_as_never_having_had_them(write, make_events, confi
     spoilt = Events(drawn.theta.copy(), drawn.x.copy())
     spoilt.x[bad, 1] = np.nan
     path = write(spoilt)
-    with pytest.raises(DataError, match="20 in b.*--drop-nonfinite"):
+    with pytest.raises(DataError, match=r"20 in b.*--drop-nonfinite"):
         train_model(path, config)
     dropped = train_model(path, config, drop_nonfinite=True)
     clean = train_model(write(drawn[~bad], "clean.h5"), config)
@@ -191,8 +192,8 @@ def test_the_manifold_dimension(write, make_events, metadata, config):
         train_model(unknown, config)
     given = dataclasses.replace(config.with_epochs(1), latent_dim=1)
     assert train_model(unknown, given).metadata.dimensions.latent == 1
-    for wrong in (2, -1):
-        with pytest.raises(ConfigError, match="1 <= n < d = 2"):
+    for wrong, match in ((2, "1 <= n < d = 2"), (-1, "dimensions >= 0")):
+        with pytest.raises(ConfigError, match=match):
             train_model(unknown, dataclasses.replace(config, latent_dim=wrong))
 
 
@@ -304,5 +305,5 @@ def test_devices():
     assert resolve_device("cpu") == torch.device("cpu")
     assert resolve_device("auto").type in {"cpu", "cuda", "mps"}
     for name in ("", "gpu", "tpu", "cpux"):
-        with pytest.raises(ConfigError, match="a device of this machine.*--device auto"):
+        with pytest.raises(ConfigError, match=r"a device of this machine.*--device auto"):
             resolve_device(name)

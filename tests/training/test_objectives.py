@@ -1,0 +1,62 @@
+"""What the phases minimise."""
+
+import pytest
+import torch
+
+from lfi_mflow.training import OBJECTIVES
+from lfi_mflow.training.objectives import GaugedReconstruction, trained_part
+
+
+@pytest.fixture
+def flow(make_flow):
+    """A bent chart with scales that are not one."""
+    flow = make_flow()
+    with torch.no_grad(), torch.random.fork_rng():
+        torch.manual_seed(3)
+        for parameter in flow.parameters():
+            parameter.add_(0.2 * torch.randn(parameter.shape))
+        flow.standardisation.scale.copy_(torch.tensor([2.0, 30.0]))
+    return flow
+
+
+@pytest.fixture
+def theta():
+    return torch.linspace(-1, 1, 20).double()[:, None]
+
+
+def _prepared(name, flow):
+    x = torch.linspace(-40, 50, 40).double().reshape(20, 2)
+    return x, OBJECTIVES[name].prepare(flow, x)
+
+
+def test_reconstruction_is_the_squared_distance_in_standardised_coordinates(flow, theta):
+    x, prepared = _prepared("reconstruction", flow)
+    loss = OBJECTIVES["reconstruction"].loss(flow, prepared, theta)
+    residual = (x - flow.project(x)) / torch.tensor([2.0, 30.0])
+    torch.testing.assert_close(loss, residual.square().sum(dim=-1))
+    assert loss.median() > 1e-3
+    on_it = flow.standardisation.inverse(flow.project(x))
+    assert OBJECTIVES["reconstruction"].loss(flow, on_it, theta).max() < 1e-12
+
+
+def test_the_gauge_adds_the_distance_to_the_principal_coordinates(flow, theta):
+    x, prepared = _prepared("gauged-reconstruction", flow)
+    plain = OBJECTIVES["reconstruction"].loss(flow, prepared, theta)
+    bend = (flow.encode(x) - prepared[:, :1]).square().sum(dim=-1)
+    assert bend.median() > 1e-3
+    for strength in (0.0, 0.5):
+        gauged = GaugedReconstruction(strength).loss(flow, prepared, theta)
+        torch.testing.assert_close(gauged, plain + strength * bend)
+
+
+def test_the_likelihood_is_that_of_the_latents(flow, theta):
+    x, prepared = _prepared("latent-likelihood", flow)
+    loss = OBJECTIVES["latent-likelihood"].loss(flow, prepared, theta)
+    torch.testing.assert_close(prepared, flow.encode(x))
+    torch.testing.assert_close(loss, -flow.log_prob_latent(flow.encode(x), theta))
+
+
+def test_the_parts_of_a_flow(flow):
+    assert trained_part(flow, "chart") is flow.chart
+    assert trained_part(flow, "latent") is flow.latent
+    assert trained_part(flow, "all") is flow
