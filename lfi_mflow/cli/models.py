@@ -45,4 +45,4 @@ def command(*, as_json: bool) -> None:
                 }
             )
             click.echo()
-    show_result(f"{len(records)} models", records, as_json=as_json)
+    show_result(f"{len(records)} model(s)", records, as_json=as_json)

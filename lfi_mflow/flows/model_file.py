@@ -45,7 +45,7 @@ class ModelMetadata:
         n_events: Number of training events, validation included.
         training: Configuration of the training, its seed, and what it measured:
             ``distance_quantiles`` are 1001 quantiles of the distance of the
-            validation events to the manifold.
+            ``n_validation`` validation events to the manifold.
         history: Losses and rates by phase and epoch.
         mapping: Column mapping of the training file, if it was imported.
         provenance: Versions, command and time.

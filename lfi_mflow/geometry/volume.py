@@ -38,7 +38,6 @@ def log_volume_by_tangents(decode: Callable[[Tensor], Tensor], u: Tensor) -> Ten
         decode: The map g, row by row: (B, n) -> (B, d).
         u: Where to evaluate, with shape (B, n).
     """
-
     _load_forward_mode()
 
     def volume(rows: Tensor) -> Tensor:

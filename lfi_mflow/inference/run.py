@@ -77,8 +77,7 @@ def _judge(model: Model, x: NDArray[np.floating], distances: NDArray[np.float64]
     quantiles = metadata.training.get("distance_quantiles")
     if quantiles is None:
         return ObservedEvents(x, observables)
-    share = metadata.training.get("configuration", {}).get("validation_fraction")
-    n_reference = None if share is None else max(1, round(share * metadata.n_events))
+    n_reference = metadata.training.get("n_validation")
     return ObservedEvents(
         x,
         observables,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from lfi_mflow.plots.style import EXACT, INK, MODEL, MUTED, caption, empty_figure, new_figure, tidy
@@ -37,6 +38,7 @@ def training_figure(history: Mapping[str, Any]) -> Figure:
         rate = figure.add_subplot(grid[1, column], sharex=losses)
         rate.plot(_column(phase, "epoch"), _column(phase, "learning_rate"), color=MUTED, lw=1.2)
         rate.set_ylim(bottom=0.0)
+        rate.xaxis.set_major_locator(MaxNLocator(integer=True))
         tidy(rate, "epoch", "rate" if column == 0 else "")
         losses.tick_params(labelbottom=False)
     return figure

@@ -196,7 +196,8 @@ def observed_section(
     flat = chains.reshape(-1, chains.shape[-1])
     corner = figure_block(
         corner_figure(flat, labels),
-        "Marginal posteriors with median and central 68 %; contours hold 68 % and 95 %.",
+        "Marginal posteriors with median and central 68 %."
+        + " Contours hold 68 % and 95 %." * (len(labels) > 1),
         description="marginal posterior densities",
     )
     trace = picture_block(

@@ -163,6 +163,7 @@ def train_model(
             training={
                 "configuration": _run_table(config),
                 "nonfinite": bad,
+                "n_validation": events.n_validation,
                 "distance_quantiles": _distance_quantiles(flow, events),
             },
             history=history.to_table(),

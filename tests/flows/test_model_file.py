@@ -5,6 +5,7 @@ import math
 import pickle
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -74,10 +75,10 @@ def test_an_old_file_stays_when_the_new_one_cannot_be_written(path, model, monke
     save_model(model, path)
     before = path.read_bytes()
 
-    def full(*arguments, **options):
+    def full(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("lfi_mflow.flows.model_file.save_file", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(StorageError, match="the disk is full"):
         save_model(model, path)
     assert path.read_bytes() == before

@@ -194,7 +194,8 @@ def test_chunks_do_not_change_the_result(monkeypatch, make_chart, generator, dty
         assert sizes[0] == rows
         assert len(sizes) > 2
         eps = torch.finfo(dtype).eps
-        torch.testing.assert_close(chunked, whole, rtol=0, atol=1e3 * eps)
+        # products of other sizes round differently, and steep splines magnify it
+        torch.testing.assert_close(chunked, whole, rtol=0, atol=1e4 * eps)
 
 
 @pytest.mark.parametrize("rows", [0, 1])

@@ -157,9 +157,8 @@ def model(gaussian_flow):
         events=SimpleNamespace(parameter_names=("theta",), observable_names=("x",)),
         training={
             "distance_quantiles": np.linspace(0, 1, 1001).tolist(),
-            "configuration": {"validation_fraction": 0.25},
+            "n_validation": 25_000,
         },
-        n_events=100_000,
     )
     return SimpleNamespace(flow=gaussian_flow(1), metadata=metadata)
 

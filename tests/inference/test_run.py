@@ -29,7 +29,7 @@ def make_model(p: int) -> Model:
     )
     training = {
         "distance_quantiles": np.linspace(0.0, 9.0, 1001).tolist(),
-        "configuration": {"validation_fraction": 0.1},
+        "n_validation": 500,
     }
     metadata = ModelMetadata("m-flow", dimensions, SETTINGS, events, "", 5000, training)
     return Model(flow.eval(), metadata)

@@ -1,6 +1,7 @@
 """Checkpoint files."""
 
 import pickle
+from pathlib import Path
 
 import pytest
 import torch
@@ -92,7 +93,7 @@ def test_the_old_checkpoint_stays_when_the_disk_is_full(file, checkpoint, monkey
     def full(*arguments):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(torch, "save", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(StorageError, match="disk is full"):
         file.save(checkpoint)
     assert file.path.read_bytes() == before

@@ -87,7 +87,7 @@ def test_each_phase_trains_its_part_and_nothing_else(make_flow, make_resident, p
 
 def test_the_phases_reduce_their_losses(make_flow, make_resident, phases):
     events, plane = make_resident(2000), make_flow()
-    plane.standardisation.fit(*events.moments(), ["", ""])
+    plane.standardisation.fit(*events.moments(), ["a", "b"])
     start = _validation_loss(plane, phases[0], events)
     chart, latent = fit(make_flow(), phases, events, seed=0, units=["a", "b"]).phases
     assert chart.epochs[chart.best_epoch].validation < 0.5 * start

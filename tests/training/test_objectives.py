@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lfi_mflow.training import OBJECTIVES
-from lfi_mflow.training.objectives import GaugedReconstruction, trained_part
+from lfi_mflow.training.objectives import trained_part
 
 
 @pytest.fixture
@@ -37,16 +37,6 @@ def test_reconstruction_is_the_squared_distance_in_standardised_coordinates(flow
     assert loss.median() > 1e-3
     on_it = flow.standardisation.inverse(flow.project(x))
     assert OBJECTIVES["reconstruction"].loss(flow, on_it, theta).max() < 1e-12
-
-
-def test_the_gauge_adds_the_distance_to_the_principal_coordinates(flow, theta):
-    x, prepared = _prepared("gauged-reconstruction", flow)
-    plain = OBJECTIVES["reconstruction"].loss(flow, prepared, theta)
-    bend = (flow.encode(x) - prepared[:, :1]).square().sum(dim=-1)
-    assert bend.median() > 1e-3
-    for strength in (0.0, 0.5):
-        gauged = GaugedReconstruction(strength).loss(flow, prepared, theta)
-        torch.testing.assert_close(gauged, plain + strength * bend)
 
 
 def test_the_likelihood_is_that_of_the_latents(flow, theta):

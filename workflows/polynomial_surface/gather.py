@@ -14,38 +14,46 @@ import statistics
 import sys
 from pathlib import Path
 
-
-def read_metrics(paths: list[Path]) -> tuple[dict[str, list[float]], dict[str, object]]:
-    """Return the values of each metric, in the order of the files, and the targets."""
-    values: dict[str, list[float]] = {}
-    targets: dict[str, object] = {}
-    for path in paths:
-        for name, metric in json.loads(path.read_text())["metrics"].items():
-            if metric["value"] is not None:
-                values.setdefault(name, []).append(metric["value"])
-                targets[name] = metric["target"]
-    return values, targets
+Row = tuple[str, object, list[float | None]]
 
 
-def markdown(values: dict[str, list[float]], targets: dict[str, object]) -> str:
-    """Return the table: median, worst and all values of each metric."""
-    lines = ["| metric | median | smallest | largest | target | runs |", "|---|---|---|---|---|---|"]
-    for name, numbers in values.items():
-        runs = " ".join(f"{number:.4g}" for number in numbers)
-        summary = (statistics.median(numbers), min(numbers), max(numbers))
+def read_metrics(paths: list[Path]) -> list[Row]:
+    """Return name, target and values of each metric, one value per file or None."""
+    reports = [json.loads(path.read_text())["metrics"] for path in paths]
+    names = dict.fromkeys(name for report in reports for name in report)
+    rows: list[Row] = []
+    for name in names:
+        found = [report.get(name, {}) for report in reports]
+        targets = [metric["target"] for metric in found if "target" in metric]
+        rows.append((name, targets[0] if targets else "", [m.get("value") for m in found]))
+    return rows
+
+
+def markdown(rows: list[Row]) -> str:
+    """Return the table: median, extremes and all values of each metric."""
+    lines = [
+        "| metric | median | smallest | largest | target | runs |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, target, values in rows:
+        known = [value for value in values if value is not None]
+        if not known:
+            continue
+        summary = (statistics.median(known), min(known), max(known))
         cells = " | ".join(f"{number:.4g}" for number in summary)
-        lines.append(f"| {name} | {cells} | {targets[name]} | {runs} |")
+        runs = " ".join("–" if value is None else f"{value:.4g}" for value in values)
+        lines.append(f"| {name} | {cells} | {target} | {runs} |")
     return "\n".join(lines) + "\n"
 
 
 def write(paths: list[Path], markdown_path: Path, csv_path: Path) -> None:
     """Write both tables."""
-    values, targets = read_metrics(paths)
-    markdown_path.write_text(markdown(values, targets))
+    rows = read_metrics(paths)
+    markdown_path.write_text(markdown(rows))
     with csv_path.open("w", newline="") as handle:
-        writer = csv.writer(handle)
+        writer = csv.writer(handle, lineterminator="\n")
         writer.writerow(["metric", "target", *(path.stem for path in paths)])
-        writer.writerows([name, targets[name], *numbers] for name, numbers in values.items())
+        writer.writerows([name, target, *values] for name, target, values in rows)
 
 
 def main(arguments: list[str]) -> None:
