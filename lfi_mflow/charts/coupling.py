@@ -23,11 +23,6 @@ from lfi_mflow.errors import ConfigError
 
 __all__ = ["CouplingChart", "CouplingSettings", "SplineCoupling"]
 
-FOLD_GAIN = 0.1
-"""Gain of the layers that move the coordinates on the manifold. On the polynomial surface 0.1
-instead of 1 takes the error of the learned density from 0.046 to 0.041 nats and the
-reconstruction error from 0.0019 to 0.0011 after 13 epochs."""
-
 
 @dataclass(frozen=True)
 class CouplingSettings:
@@ -39,6 +34,8 @@ class CouplingSettings:
         bound: Half width R of the splines, in standardised units.
         hidden: Width of the conditioners' layers.
         blocks: Number of residual blocks in each conditioner.
+        fold_gain: Gain of the layers that move the coordinates on the manifold; 1 lets
+            them learn as fast as the others.
     """
 
     layers: int = 3
@@ -46,6 +43,7 @@ class CouplingSettings:
     bound: float = 6.0
     hidden: int = 64
     blocks: int = 2
+    fold_gain: float = 0.1
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -158,7 +156,7 @@ class CouplingChart(Chart):
         layers: list[Bijection] = []
         for index in range(settings.layers):
             folds = index % 2 == 1
-            gain = FOLD_GAIN if folds else 1.0
+            gain = settings.fold_gain if folds else 1.0
             layers += [
                 SplineCoupling(data_dim, latent_dim, settings, moves_head=folds, gain=gain),
                 TriangularLinear(data_dim),

@@ -86,7 +86,8 @@ drop_nonfinite_option = click.option(
 prior_option = click.option(
     "--prior",
     metavar="TEXT",
-    help="'uniform(-1, 1)' for every parameter, or 'a ~ normal(0, 2); b ~ uniform(0, 1)'.",
+    help="'uniform(-1, 1)' for every parameter, 'a ~ normal(0, 2); b ~ uniform(0, 1)', or a "
+    "FILE.toml with a table [prior].",
 )
 
 device_option = click.option(

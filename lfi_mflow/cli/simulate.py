@@ -22,6 +22,7 @@ from lfi_mflow.cli.options import (
     seed_option,
     settings_option,
 )
+from lfi_mflow.cli.priors import read_prior
 from lfi_mflow.cli.progress import counting
 from lfi_mflow.errors import ConfigError, InputError
 
@@ -90,7 +91,7 @@ def command(name: str, output: Path, *, force: bool, as_json: bool, **options: A
 
 def _job(name: str, options: dict[str, Any]) -> SimulationJob:
     """Read the options that the events depend on."""
-    from lfi_mflow.simulation import SimulationJob, default_prior, get_simulator, parse_prior
+    from lfi_mflow.simulation import SimulationJob, default_prior, get_simulator
 
     if options["theta"] is not None and options["prior"] is not None:
         raise InputError("either --theta or --prior", "both", "give one of them")
@@ -98,7 +99,7 @@ def _job(name: str, options: dict[str, Any]) -> SimulationJob:
     if theta is None:
         parameters = get_simulator(name, options["settings"]).parameters
         text = options["prior"]
-        prior = default_prior(parameters) if text is None else parse_prior(text, parameters)
+        prior = default_prior(parameters) if text is None else read_prior(text, parameters)
     return SimulationJob(
         simulator=name,
         settings=options["settings"],

@@ -95,7 +95,7 @@ class LatentFlow(nn.Module):
         for name, values in (("u", u), ("theta", theta)):
             if not values.shape[-1]:
                 continue  # torch warns about moments of nothing
-            scale, mean = torch.std_mean(values.double(), dim=0)
+            scale, mean = torch.std_mean(values.cpu().double(), dim=0)
             scale = torch.where(scale > 1e-9 * mean.abs().clamp_min(1e-300), scale, 1.0)
             getattr(self, f"{name}_mean").copy_(mean)
             getattr(self, f"{name}_scale").copy_(scale)
@@ -124,15 +124,16 @@ class LatentFlow(nn.Module):
     def sample(self, theta: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Draw one latent per row of theta: (B, p) -> (B, n)."""
         given = self._given(theta)
-        shape = (len(theta), len(self.u_mean))
-        weights = given.base.logits.softmax(dim=-1).expand(len(theta), -1)
-        chosen = torch.multinomial(weights, 1, generator=generator)[..., None]
+        # Random numbers are drawn where the generator lives, and brought to the flow.
+        home = theta.device if generator is None else generator.device
+        weights = given.base.logits.softmax(dim=-1).expand(len(theta), -1).to(home)
+        chosen = torch.multinomial(weights, 1, generator=generator)[..., None].to(theta.device)
         mean, spread = (
             values.expand(len(theta), -1, -1).take_along_dim(chosen, dim=1).squeeze(1)
             for values in (given.base.base.mean, given.base.base.stddev)
         )
-        noise = torch.randn(shape, generator=generator, dtype=mean.dtype, device=mean.device)
-        return self.u_mean + self.u_scale * given.transform.inv(mean + spread * noise)
+        noise = torch.randn(mean.shape, generator=generator, dtype=mean.dtype, device=home)
+        return self.u_mean + self.u_scale * given.transform.inv(mean + spread * noise.to(mean))
 
     def _given(self, theta: Tensor) -> zuko.distributions.NormalizingFlow:
         """Return the standardised density at theta."""

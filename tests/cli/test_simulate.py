@@ -69,6 +69,20 @@ def test_theta_and_prior_are_taken(run, tmp_path):
         assert np.all(b.read().theta <= [0.1, 0.3])
 
 
+def test_the_prior_can_stand_in_a_file(run, refused, tmp_path):
+    prior = tmp_path / "prior.toml"
+    prior.write_text('[prior]\ntheta = "uniform(0.2, 0.4)"\n')
+    run("simulate", "polynomial-surface", "-n", 100, "--prior", prior, "-o", tmp_path / "e.h5")
+    with open_events(tmp_path / "e.h5") as file:
+        theta = file.read().theta
+    assert 0.2 <= theta.min() < theta.max() <= 0.4
+    prior.write_text('theta = "uniform(0.2, 0.4)"\n')
+    simulate = ("simulate", "polynomial-surface", "-n", 100, "-o", tmp_path / "f.h5")
+    assert "one table [prior]" in refused(tmp_path, *simulate, "--prior", prior)
+    prior.write_text('[prior]\nthetta = "uniform(0.2, 0.4)"\n')
+    assert "did you mean 'theta'?" in refused(tmp_path, *simulate, "--prior", prior)
+
+
 def test_the_seed_says_which_events(run, tmp_path, plugin):
     files = {}
     for name, seed, workers in (("a", 1, 1), ("b", 1, 2), ("c", 2, 1)):

@@ -313,6 +313,23 @@ def test_equal_seeds_give_equal_results(make_flow, make_resident, phases, same_w
     assert histories[0].phases[1].epochs[-1].train == histories[1].phases[1].epochs[-1].train
 
 
+def test_every_epoch_of_every_phase_has_its_own_order(
+    make_flow, weighted_and_repeated, phases, monkeypatch
+):
+    orders = []
+    original = FixedEvents.training
+
+    def noted(self, batch_size, seed):
+        orders.append(seed)
+        return original(self, batch_size, seed)
+
+    monkeypatch.setattr(FixedEvents, "training", noted)
+    for seed in (3, 3, 4):
+        fit(make_flow(), phases, weighted_and_repeated[1], seed=seed)
+    assert orders[:7] == orders[7:14]
+    assert len(set(orders)) == 14
+
+
 def test_an_interrupt_says_what_is_kept(make_flow, make_resident, phases, stop, tmp_path):
     with pytest.raises(Interrupted, match="'latent' after 2 of 4 epochs; nothing is saved"):
         fit(make_flow(), phases, make_resident(400), seed=0, progress=stop("latent", 12))
