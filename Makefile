@@ -31,7 +31,7 @@ install: .venv/.installed
 	@touch $@
 
 .venv/.installed-test: .venv/.installed
-	$(PIP) --editable '.[test,lint]'
+	$(PIP) --editable '.[test,lint,workflows]'
 	@touch $@
 
 DEMO := demo

@@ -42,7 +42,6 @@ __all__ = ["command"]
 _COLUMNS = ("mean", "sd", "q16", "q50", "q84", "r_hat", "ess")
 _R_HAT_LIMIT = 1.01
 _ROWS = 10
-_OFF_MANIFOLD_LIMIT = 0.01
 
 
 @click.command(
@@ -168,8 +167,10 @@ def _show(posterior: Posterior, output: Path, report: ImportReport, *, as_json: 
 
 def _warn(summary: Mapping[str, Any], posterior: Posterior) -> None:
     """Say in words what makes the posterior doubtful."""
-    p_value = summary["off_manifold_p_value"]
-    if p_value is not None and p_value < _OFF_MANIFOLD_LIMIT:
+    from lfi_mflow.inference import lie_off_manifold
+
+    if lie_off_manifold(summary):
+        p_value = summary["off_manifold_p_value"]
         warn(
             f"the observed events do not lie on the learned manifold (p = {p_value:.2g}): the "
             "simulator, the columns or their units may not be those of the data, or some events "

@@ -10,7 +10,11 @@ from lfi_mflow.inference.likelihood import (
     log_prior,
 )
 from lfi_mflow.inference.mcmc import Draws, McmcSettings, sample_posterior
-from lfi_mflow.inference.off_manifold import off_manifold_events, off_manifold_p_value
+from lfi_mflow.inference.off_manifold import (
+    lie_off_manifold,
+    off_manifold_events,
+    off_manifold_p_value,
+)
 from lfi_mflow.inference.posterior import ObservedEvents, Posterior, load_posterior
 from lfi_mflow.inference.run import infer_posterior
 
@@ -30,6 +34,7 @@ __all__ = [
     "ess_tail",
     "grid_posterior",
     "infer_posterior",
+    "lie_off_manifold",
     "load_posterior",
     "log_posterior",
     "log_prior",

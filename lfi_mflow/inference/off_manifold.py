@@ -25,7 +25,9 @@ References:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -33,10 +35,12 @@ from scipy.special import betainc
 
 from lfi_mflow.errors import DataError
 
-__all__ = ["off_manifold_events", "off_manifold_p_value", "tail_probabilities"]
+__all__ = ["lie_off_manifold", "off_manifold_events", "off_manifold_p_value", "tail_probabilities"]
 
 Array = NDArray[np.float64]
 
+_LEVEL = 0.01  # of the warning
+_MATERIAL_RATIO = 2.0
 _TAIL_LEVEL = 0.95  # a generalised Pareto distribution is fitted above this quantile,
 _TAIL_START = 0.99  # and used above this one
 _SIMULATIONS = 9_999
@@ -90,6 +94,23 @@ def off_manifold_events(
     order = np.lexsort((-np.asarray(distances, dtype=np.float64), p))
     passed = np.flatnonzero(p[order] <= level * np.arange(1, len(p) + 1) / len(p))
     return order[: passed[-1] + 1] if len(passed) else order[:0]
+
+
+def lie_off_manifold(summary: Mapping[str, Any]) -> bool:
+    """Say whether observed events lie off the manifold by so much that it matters.
+
+    The reference mixes all parameters, and distances may depend on them a little:
+    among thousands of events the p-value alone would see that. So there must also
+    be events that stand out, or distances that are twice as large.
+
+    Arguments:
+        summary: As ``Posterior.summary()`` gives it.
+    """
+    p_value = summary.get("off_manifold_p_value")
+    if p_value is None or p_value >= _LEVEL:
+        return False
+    ratio = summary.get("distance_ratio")
+    return bool(summary.get("off_manifold_events")) or ratio is None or ratio > _MATERIAL_RATIO
 
 
 def tail_probabilities(distances: ArrayLike, reference_quantiles: ArrayLike) -> Array:

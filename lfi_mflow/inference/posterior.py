@@ -45,12 +45,16 @@ class ObservedEvents:
         observables: Names of the d observables.
         off_manifold_p_value: Whether they are on the manifold, None if not tested.
         off_manifold_events: Indices of those that are not, with shape (K,).
+        distance_ratio: Their median distance to the manifold, relative to that of
+            the validation events. Among very many events the p-value finds
+            differences that are too small to matter; this says how large they are.
     """
 
     x: NDArray[np.floating]
     observables: tuple[str, ...]
     off_manifold_p_value: float | None = None
     off_manifold_events: NDArray[np.intp] = field(default_factory=lambda: np.zeros(0, np.intp))
+    distance_ratio: float | None = None
 
 
 @dataclass(frozen=True)
@@ -187,6 +191,7 @@ class Posterior:
             },
             "off_manifold_p_value": _number(self.data.off_manifold_p_value),
             "off_manifold_events": len(self.data.off_manifold_events),
+            "distance_ratio": _number(self.data.distance_ratio),
             "method": self.method,
             "seconds": self.seconds,
         }
@@ -252,6 +257,7 @@ def _header(posterior: Posterior) -> dict[str, Any]:
         "statistics": posterior.summary()["parameters"],
         "observables": list(posterior.data.observables),
         "off_manifold_p_value": _number(posterior.data.off_manifold_p_value),
+        "distance_ratio": _number(posterior.data.distance_ratio),
         "sampler": {key: _number(value) for key, value in posterior.sampler.items()},
         "seconds": posterior.seconds,
         "provenance": dict(posterior.provenance),
@@ -306,6 +312,7 @@ def _read(file: h5netcdf.File, header: Mapping[str, Any]) -> Posterior:
             observables=tuple(header["observables"]),
             off_manifold_p_value=header["off_manifold_p_value"],
             off_manifold_events=np.flatnonzero(observed["off_manifold"][...]),
+            distance_ratio=header["distance_ratio"],
         ),
         sampler=header["sampler"],
         seconds=header["seconds"],

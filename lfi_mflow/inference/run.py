@@ -83,4 +83,5 @@ def _judge(model: Model, x: NDArray[np.floating], distances: NDArray[np.float64]
         observables,
         off_manifold_p_value(distances, quantiles, n_reference),
         off_manifold_events(distances, quantiles),
+        float(np.median(distances) / max(quantiles[len(quantiles) // 2], np.finfo(float).tiny)),
     )

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lfi_mflow.closure import ClosureReport
+from lfi_mflow.inference import lie_off_manifold
 from lfi_mflow.simulation import Prior
 
 __all__ = ["Caution", "closure_cautions", "data_cautions", "posterior_cautions"]
 
 R_HAT_LIMIT = 1.01
 ESS_LIMIT = 400
-OFF_MANIFOLD_LIMIT = 0.01
 
 _EDGE = 0.02
 _EDGE_MASS = 0.06
@@ -86,8 +86,8 @@ def posterior_cautions(
         draws: Posterior draws, with shape (N, p).
         prior: The prior, if known.
     """
-    p_value = summary.get("off_manifold_p_value")
-    if p_value is not None and p_value < OFF_MANIFOLD_LIMIT:
+    if lie_off_manifold(summary):
+        p_value = summary["off_manifold_p_value"]
         yield Caution(
             "serious",
             f"The observed events do not lie on the learned manifold (p = {p_value:.2g}): the "

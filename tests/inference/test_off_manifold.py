@@ -3,7 +3,7 @@ import pytest
 from scipy import stats
 
 from lfi_mflow.errors import DataError
-from lfi_mflow.inference import off_manifold_events, off_manifold_p_value
+from lfi_mflow.inference import lie_off_manifold, off_manifold_events, off_manifold_p_value
 from lfi_mflow.inference.off_manifold import tail_probabilities
 
 LEVELS = np.linspace(0.0, 1.0, 1001)
@@ -102,3 +102,23 @@ def test_useless_distances_are_refused(bad):
         off_manifold_p_value(bad, LEVELS)
     with pytest.raises(DataError, match="reference quantiles"):
         off_manifold_p_value([1.0], LEVELS[:10])
+
+
+@pytest.mark.parametrize(
+    ("p_value", "named", "ratio", "off"),
+    [
+        (None, 0, None, False),
+        (0.2, 0, 1.0, False),
+        (1e-4, 0, 1.1, False),  # many events, and a difference that does not matter
+        (1e-4, 0, 2.5, True),
+        (1e-4, 3, 1.0, True),
+        (1e-4, 0, None, True),
+    ],
+)
+def test_only_what_matters_is_called_off_the_manifold(p_value, named, ratio, off):
+    summary = {
+        "off_manifold_p_value": p_value,
+        "off_manifold_events": named,
+        "distance_ratio": ratio,
+    }
+    assert lie_off_manifold(summary) is off

@@ -1,6 +1,6 @@
 """Gather the closure files of all seeds into one table, as Markdown and CSV.
 
-Run by Snakemake, or by hand::
+::
 
     python gather.py closure-*.json --markdown table.md --csv table.csv
 """
@@ -66,8 +66,5 @@ def main(arguments: list[str]) -> None:
     write(options.closures, options.markdown, options.csv)
 
 
-if "snakemake" in globals():
-    job = globals()["snakemake"]
-    write([Path(name) for name in job.input], Path(job.output[0]), Path(job.output[1]))
-elif __name__ == "__main__":
+if __name__ == "__main__":
     main(sys.argv[1:])
