@@ -4,6 +4,7 @@ Ctrl-C is tested with the commands that can be resumed, in test_simulate.py and 
 """
 
 import resource
+from contextlib import contextmanager
 
 import h5py
 import numpy as np
@@ -286,18 +287,24 @@ def test_a_device_that_is_not_there(refused, study, tmp_path, monkeypatch):
     assert "use --device auto" in line
 
 
-@pytest.fixture
-def limit_files():
-    """Let this process write no large file, as a full disk would."""
+@contextmanager
+def full_disk(size):
+    """Let this process write no large file, as a full disk would.
+
+    Around the command alone: pytest may be writing to a file of its own.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_full_disk_while_simulating(run, tmp_path, limit_files):
-    limit_files(40_000)
+def test_a_full_disk_while_simulating(run, tmp_path):
     simulate = ["simulate", "polynomial-surface", "-n", 3000, "-o", tmp_path / "e.h5"]
-    result = run(*simulate, "--chunk-size", 1000)
+    with full_disk(40_000):
+        result = run(*simulate, "--chunk-size", 1000)
     assert result.status == 1
     assert "Error: could not write" in result.err.splitlines()[-1]
     assert "run the same command again" in result.err
@@ -312,7 +319,7 @@ def test_a_full_disk_while_simulating(run, tmp_path, limit_files):
         ("report", 1000),
     ],
 )
-def test_a_full_disk(run, study, tmp_path, limit_files, command, size):
+def test_a_full_disk(run, study, tmp_path, command, size):
     output = tmp_path / "out"
     output.write_bytes(b"old")
     arguments = {
@@ -320,8 +327,8 @@ def test_a_full_disk(run, study, tmp_path, limit_files, command, size):
         "closure": [study.model, "--config", study.sizes, "--metrics", "reconstruction_error"],
         "report": [study.model],
     }
-    limit_files(size)
-    result = run(command, *arguments[command], "-o", output, "--force")
+    with full_disk(size):
+        result = run(command, *arguments[command], "-o", output, "--force")
     assert result.status == 1, result
     assert result.out == ""
     line = result.err.splitlines()[-1]
