@@ -98,7 +98,8 @@ class Lorenz:
         observables: ``"snapshot"``, the state (x, y, z), or ``"trajectory"``, the
             states at several times with noise.
         trajectories: Trajectories that share the events of a call, if there are so
-            many; more make it faster. With free parameters each event has its own.
+            many; more make it faster. With free parameters each event has its own,
+            and costs a whole burn-in: lower the start of the window if you can.
         window: The burn-in, after which states are taken, and the time of the last.
             The first state of a trajectory lies at random in the first five units
             of the window, or in the first half of a shorter one.
