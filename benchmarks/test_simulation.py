@@ -1,17 +1,22 @@
 """How fast are events made, and how fast are they made and stored?
 
-Target of the project: 2e6 events/s for the polynomial surface.
+Target of the project: 2e6 events/s for the polynomial surface, 1e6 stored states/s
+for the trajectories of the Lorenz system.
 """
 
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from lfi_mflow.data.production import produce
 from lfi_mflow.simulation.priors import parse_prior
 from lfi_mflow.simulation.runner import SimulationJob, simulate_chunks
+from lfi_mflow_simulators.lorenz import integrate
 from lfi_mflow_simulators.polynomial_surface import PolynomialSurface
 
 EVENTS = 2_000_000
+STEPS = 10_000
 
 
 def job(surface: PolynomialSurface) -> SimulationJob:
@@ -40,3 +45,11 @@ def test_simulate_to_file(benchmark: Any, surface: PolynomialSurface, tmp_path: 
     task = job(surface)
     benchmark.pedantic(lambda: produce(task, tmp_path / "events.h5", force=True), rounds=3)
     rate(benchmark)
+
+
+def test_lorenz_trajectories(benchmark: Any) -> None:
+    """The 100 trajectories of the published study, every state stored, one thread."""
+    initial = 1.0 + 0.1 * np.random.default_rng(0).standard_normal((100, 3))
+    benchmark.pedantic(lambda: integrate(initial, np.arange(1, STEPS + 1)), rounds=5)
+    benchmark.extra_info["states_per_second"] = 100 * STEPS / benchmark.stats.stats.median
+    benchmark.extra_info["target_states_per_second"] = 1e6

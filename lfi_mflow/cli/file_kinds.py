@@ -11,8 +11,9 @@ from lfi_mflow.files import require_file
 
 __all__ = ["FileKind", "file_kind"]
 
-FileKind = Literal["events", "model", "posterior", "closure"]
+FileKind = Literal["events", "model", "posterior", "scores", "closure"]
 
+_SCORES = "lfi-mflow scores"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
@@ -33,18 +34,20 @@ def file_kind(path: Path) -> FileKind:
     if start.lstrip().startswith(b"{"):
         return "closure"
     raise FileFormatError(
-        "events (.h5), a model (.mflow), a posterior (.nc) or a closure report (.json)",
+        "events or scores (.h5), a model (.mflow), a posterior (.nc) or a closure report (.json)",
         f"{path}, a file of another kind",
         "check the path",
     )
 
 
 def _kind_of_hdf5(path: Path) -> FileKind:
-    """Tell events from a posterior; a damaged file counts by its name."""
+    """Tell events, scores and posteriors apart; a damaged file counts by its name."""
     import h5py
 
     try:
         with h5py.File(path, "r", locking=False) as file:
-            return "posterior" if "posterior" in file else "events"
+            if "posterior" in file:
+                return "posterior"
+            return "scores" if file.attrs.get("format") == _SCORES else "events"
     except OSError:
         return "posterior" if path.suffix == ".nc" else "events"

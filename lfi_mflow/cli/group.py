@@ -18,6 +18,7 @@ COMMANDS = {
     "models": "models",
     "train": "train",
     "infer": "infer",
+    "score": "score",
     "closure": "closure",
     "report": "report",
     "info": "info",

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ __all__ = ["command"]
 def command(file: Path, *, verify: bool, as_json: bool) -> None:
     """Tell what is in FILE, and where it came from.
 
-    FILE is any file of lfi-mflow: events, a model, a posterior or a closure report.
+    FILE is any file of lfi-mflow: events, a model, a posterior, scores or a closure report.
     """
     kind = file_kind(file)
     if verify and kind != "events":
@@ -113,6 +114,18 @@ def _posterior(path: Path) -> tuple[dict[str, Any], str]:
     return facts, f"posterior {values}"
 
 
+def _scores(path: Path) -> tuple[dict[str, Any], str]:
+    """Describe a score file."""
+    from lfi_mflow.inference import ScoreFile
+
+    with ScoreFile(path) as file:
+        metadata, columns = file.metadata, list(file.columns)
+    facts = {"arrays": columns, **dataclasses.asdict(metadata)}
+    off = metadata.off_manifold_events
+    judged = "" if off is None else f", {off:,} off the manifold"
+    return facts, f"scores of {metadata.n_events:,} events by {metadata.model}{judged}"
+
+
 def _closure(path: Path) -> tuple[dict[str, Any], str]:
     """Describe a closure report."""
     from lfi_mflow.closure import ClosureReport
@@ -128,6 +141,7 @@ _READERS: Mapping[FileKind, Callable[[Path], tuple[dict[str, Any], str]]] = {
     "events": _events,
     "model": _model,
     "posterior": _posterior,
+    "scores": _scores,
     "closure": _closure,
 }
 
@@ -137,7 +151,7 @@ def _origin(metadata: Any) -> dict[str, Any]:
     from lfi_mflow.simulation import Prior
 
     names = metadata.parameter_names
-    prior = None if metadata.prior is None else Prior.from_table(metadata.prior).describe(names)
+    prior = None if not metadata.prior else Prior.from_table(metadata.prior).describe(names)
     return {
         "parameters": [_column(row.name, row.unit) for row in metadata.parameters],
         "observables": [_column(row.name, row.unit) for row in metadata.observables],

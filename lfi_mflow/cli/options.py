@@ -29,6 +29,7 @@ __all__ = [
     "prior_option",
     "seed_option",
     "settings_option",
+    "theta_option",
     "threads_option",
 ]
 
@@ -162,6 +163,26 @@ settings_option = click.option(
     callback=_read_settings,
     help="Setting of the simulator; may be repeated.",
 )
+
+
+def _read_theta(
+    context: click.Context, parameter: click.Parameter, text: str | None
+) -> tuple[float, ...] | None:
+    """Read numbers between commas."""
+    if text is None:
+        return None
+    try:
+        return tuple(float(value) for value in text.split(","))
+    except ValueError as error:
+        raise ConfigError(
+            "--theta with numbers between commas", repr(text), "write for example --theta 0.1,2"
+        ) from error
+
+
+def theta_option(meaning: str) -> Callable[[F], F]:
+    """Return ``--theta``, a parameter point."""
+    return click.option("--theta", metavar="V1,V2", callback=_read_theta, help=meaning)
+
 
 _MAPPING_OPTIONS = (
     click.option("--tree", metavar="NAME", help="Tree to read; not needed if there is only one."),

@@ -21,10 +21,11 @@ from lfi_mflow.cli.options import (
     prior_option,
     seed_option,
     settings_option,
+    theta_option,
 )
 from lfi_mflow.cli.priors import read_prior
 from lfi_mflow.cli.progress import counting
-from lfi_mflow.errors import ConfigError, InputError
+from lfi_mflow.errors import InputError
 
 if TYPE_CHECKING:
     from lfi_mflow.data import Production
@@ -43,7 +44,7 @@ __all__ = ["command"]
 @click.argument("name")
 @click.option("-n", "n_events", type=int, required=True, metavar="N", help="Number of events.")
 @seed_option
-@click.option("--theta", metavar="V1,V2", help="The parameters of all events.")
+@theta_option("The parameters of all events.")
 @prior_option
 @settings_option
 @click.option(
@@ -95,7 +96,7 @@ def _job(name: str, options: dict[str, Any]) -> SimulationJob:
 
     if options["theta"] is not None and options["prior"] is not None:
         raise InputError("either --theta or --prior", "both", "give one of them")
-    prior, theta = None, _read_theta(options["theta"])
+    prior, theta = None, options["theta"]
     if theta is None:
         parameters = get_simulator(name, options["settings"]).parameters
         text = options["prior"]
@@ -109,18 +110,6 @@ def _job(name: str, options: dict[str, Any]) -> SimulationJob:
         theta=theta,
         chunk_size=options["chunk_size"],
     )
-
-
-def _read_theta(text: str | None) -> tuple[float, ...] | None:
-    """Read the values of ``--theta``."""
-    if text is None:
-        return None
-    try:
-        return tuple(float(value) for value in text.split(","))
-    except ValueError as error:
-        raise ConfigError(
-            "--theta with numbers between commas", repr(text), "write for example --theta 0.1,2"
-        ) from error
 
 
 def _report(job: SimulationJob, made: Production, seconds: float, *, as_json: bool) -> None:

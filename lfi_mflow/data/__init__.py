@@ -2,7 +2,7 @@
 
 from lfi_mflow.data.importing import ImportReport, import_events, import_file
 from lfi_mflow.data.mapping import ColumnMapping
-from lfi_mflow.data.observed import read_observed
+from lfi_mflow.data.observed import ObservedSource, open_observed, read_observed
 from lfi_mflow.data.production import Production, produce
 from lfi_mflow.data.store import EventFile, EventMetadata, open_events, write_events
 
@@ -11,10 +11,12 @@ __all__ = [
     "EventFile",
     "EventMetadata",
     "ImportReport",
+    "ObservedSource",
     "Production",
     "import_events",
     "import_file",
     "open_events",
+    "open_observed",
     "produce",
     "read_observed",
     "write_events",

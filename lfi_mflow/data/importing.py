@@ -27,7 +27,10 @@ from lfi_mflow.files import check_output
 from lfi_mflow.provenance import provenance
 from lfi_mflow.simulation import Events, Observable, Parameter
 
-__all__ = ["ImportReport", "Table", "import_events", "import_file"]
+__all__ = ["ImportReport", "Rows", "Table", "import_events", "import_file", "imported_blocks"]
+
+Rows = NDArray[np.intp]
+"""The numbers of rows in a file, from 0."""
 
 _BLOCK_VALUES = 2**22
 
@@ -103,8 +106,23 @@ def import_events(
             or no event is left.
     """
     report = ImportReport()
-    blocks = list(_Importer(Path(path), mapping, drop_nonfinite, report).blocks())
-    return Events.concatenate(blocks), report
+    blocks = imported_blocks(path, mapping, drop_nonfinite=drop_nonfinite, report=report)
+    return Events.concatenate([events for _, events in blocks]), report
+
+
+def imported_blocks(
+    path: Path | str, mapping: ColumnMapping, *, drop_nonfinite: bool, report: ImportReport
+) -> Iterator[tuple[Rows, Events]]:
+    """Yield the events of a foreign file block by block, with their rows in the file.
+
+    Arguments:
+        path: As for :func:`import_events`, whose errors are raised here too.
+        mapping: Where the columns stand.
+        drop_nonfinite: Drop and count events with NaN or infinite values. Without,
+            the error comes after all rows were counted.
+        report: Filled while the blocks are read.
+    """
+    return _Importer(Path(path), mapping, drop_nonfinite, report).blocks()
 
 
 def import_file(
@@ -141,7 +159,9 @@ def import_file(
     )
 
     def batches() -> Iterator[Events]:
-        for block in _Importer(Path(path), mapping, drop_nonfinite, report).blocks():
+        for _, block in imported_blocks(
+            path, mapping, drop_nonfinite=drop_nonfinite, report=report
+        ):
             yield block
             if progress is not None:
                 progress(report.read)
@@ -168,8 +188,8 @@ class _Importer:
         weight = () if self._weight is None else (self._weight,)
         return (*self._x, *self._theta, *weight)
 
-    def blocks(self) -> Iterator[Events]:
-        """Yield the events that are kept."""
+    def blocks(self) -> Iterator[tuple[Rows, Events]]:
+        """Yield the events that are kept, with their rows."""
         reader = _READERS.get(self._path.suffix.lower())
         if reader is None:
             raise FileFormatError(
@@ -180,9 +200,9 @@ class _Importer:
         with reader(self._path, self._tree) as table:
             for start in range(0, len(table), step):
                 stop = min(start + step, len(table))
-                events = self._select(table.read(tuple(names), start, stop), stop - start)
+                keep, events = self._select(table.read(tuple(names), start, stop), stop - start)
                 if len(events) and not self._refused:
-                    yield events
+                    yield start + np.flatnonzero(keep), events
         self._check()
 
     @property
@@ -190,7 +210,7 @@ class _Importer:
         """Whether values were found that end in an error; the rest is only counted."""
         return bool(self._report.nonfinite) and not self._drop_nonfinite
 
-    def _select(self, arrays: Mapping[str, Any], rows: int) -> Events:
+    def _select(self, arrays: Mapping[str, Any], rows: int) -> tuple[NDArray[np.bool_], Events]:
         """Evaluate all columns and keep the rows that are complete and finite."""
         values, missing = np.empty((rows, len(self._columns))), np.zeros(rows, dtype=bool)
         for index, column in enumerate(self._columns):
@@ -208,7 +228,7 @@ class _Importer:
         values = values[keep]
         d, p = len(self._x), len(self._theta)
         weight = None if self._weight is None else values[:, d + p]
-        return Events(x=values[:, :d], theta=values[:, d : d + p], weight=weight)
+        return keep, Events(x=values[:, :d], theta=values[:, d : d + p], weight=weight)
 
     def _check(self) -> None:
         """Raise if values were not finite or nothing is left."""

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from lfi_mflow.data.importing import ImportReport, import_events
-from lfi_mflow.data.mapping import ColumnMapping
-from lfi_mflow.data.store import open_events
+from lfi_mflow.data.importing import ImportReport, Rows, imported_blocks
+from lfi_mflow.data.mapping import Column, ColumnMapping
+from lfi_mflow.data.store import EventFile, open_events
 from lfi_mflow.errors import DataError, ModelMismatchError
 from lfi_mflow.simulation import Events
 
-__all__ = ["read_observed"]
+__all__ = ["ObservedSource", "open_observed", "read_observed"]
 
-_REMEDY = "name the columns in the order of the model's observables"
+_REMEDY = "name the columns in the order of the model's {what}"
+_SUFFIXES = (".h5", ".hdf5")
 
 
 def read_observed(
@@ -42,51 +45,155 @@ def read_observed(
         DataError: If values are not finite.
         InputError: If the file cannot be read, see :func:`import_events`.
     """
+    if mapping is not None:
+        mapping = replace(mapping, parameters=())
+    source = open_observed(path, mapping, observables, drop_nonfinite=drop_nonfinite)
+    return Events.concatenate([events for _, events in source.blocks()]), source.report
+
+
+@dataclass(frozen=True)
+class ObservedSource:
+    """A file of observed events, to be read block by block.
+
+    Arguments:
+        path: The file.
+        mapping: Where the columns stand in a foreign file; None for an event file.
+        observables: The names of the model's observables.
+        parameters: The names of the columns of theta; none if it is unknown.
+        n_rows: Number of rows, None if it is not known beforehand.
+        drop_nonfinite: Drop and count events with NaN or infinite observables.
+        report: What became of the rows; filled by :meth:`blocks`.
+    """
+
+    path: Path
+    mapping: ColumnMapping | None
+    observables: tuple[str, ...]
+    parameters: tuple[str, ...]
+    n_rows: int | None
+    drop_nonfinite: bool = False
+    report: ImportReport = field(default_factory=ImportReport)
+
+    def blocks(self) -> Iterator[tuple[Rows, Events]]:
+        """Yield the events in order, with their rows in the file.
+
+        Raises:
+            DataError: If values are not finite, or no event is left; it comes
+                when all rows have been counted.
+            InputError: If the file cannot be read, see :func:`import_events`.
+        """
+        if self.mapping is None:
+            return self._event_blocks()
+        return imported_blocks(
+            self.path, self.mapping, drop_nonfinite=self.drop_nonfinite, report=self.report
+        )
+
+    def require_parameters(self, names: Sequence[str]) -> None:
+        """Check that theta, if the file has it, is that of the model.
+
+        Raises:
+            ModelMismatchError: If the columns of theta are others.
+        """
+        if not self.parameters:
+            return
+        if self.mapping is None:
+            if self.parameters != tuple(names):
+                raise ModelMismatchError(
+                    f"the model's parameters {', '.join(names) or '(none)'} in {self.path}",
+                    ", ".join(self.parameters),
+                    "use events of the same parameters, or give theta",
+                )
+            return
+        _check_columns(self.mapping.parameter_columns, names, "parameters")
+
+    def _event_blocks(self) -> Iterator[tuple[Rows, Events]]:
+        """Yield the events of an event file that are finite."""
+        report, first = self.report, 0
+        with open_events(self.path) as file:
+            for events in file.blocks():
+                keep = self._count(events)
+                if keep.any() and (self.drop_nonfinite or not report.nonfinite):
+                    rows = first + np.flatnonzero(keep)
+                    yield rows, events if keep.all() else events[keep]
+                first += len(events)
+        if report.nonfinite and not self.drop_nonfinite:
+            where = ", ".join(f"{name}: {count}" for name, count in report.nonfinite_in.items())
+            raise DataError(
+                f"finite observables in {self.path}",
+                f"NaN or infinite ones ({where})",
+                "mend the file, or add --drop-nonfinite",
+            )
+        if not report.kept:
+            raise DataError(
+                f"finite events in {self.path}", "none is left", "check where they come from"
+            )
+
+    def _count(self, events: Events) -> NDArray[np.bool_]:
+        """Return which events are finite, and count the others."""
+        finite = np.isfinite(events.x)
+        keep = np.asarray(finite.all(axis=1))
+        for name, count in zip(self.observables, (~finite).sum(axis=0), strict=True):
+            if count:
+                counts = self.report.nonfinite_in
+                counts[name] = counts.get(name, 0) + int(count)
+        self.report.read += len(keep)
+        self.report.kept += int(keep.sum())
+        self.report.nonfinite += int((~keep).sum())
+        return keep
+
+
+def open_observed(
+    path: Path | str,
+    mapping: ColumnMapping | None,
+    observables: Sequence[str],
+    *,
+    drop_nonfinite: bool = False,
+) -> ObservedSource:
+    """Return a file of observed events, checked for its columns.
+
+    Arguments:
+        path: An event file (``.h5``), or a file that :func:`import_events` reads.
+        mapping: Where observables, and parameters if it names any, stand in a
+            foreign file; None if its columns have the names of the observables.
+        observables: The names of the model's observables.
+        drop_nonfinite: Drop and count events with NaN or infinite observables.
+
+    Raises:
+        ModelMismatchError: If the file or the mapping has other observables.
+        FileFormatError: If an event file cannot be read.
+    """
     path, names = Path(path), tuple(observables)
-    if path.suffix.lower() in (".h5", ".hdf5"):
-        return _read_event_file(path, names, drop_nonfinite)
+    if path.suffix.lower() in _SUFFIXES:
+        with open_events(path) as file:
+            _check_event_file(file, names)
+            theta = file.metadata.parameter_names
+            return ObservedSource(path, None, names, theta, len(file), drop_nonfinite)
     if mapping is None:
         mapping = ColumnMapping(None, tuple(f"`{name}`" for name in names))
-    columns = mapping.observable_columns
+    _check_columns(mapping.observable_columns, names, "observables")
+    theta = tuple(column.name for column in mapping.parameter_columns)
+    return ObservedSource(path, mapping, names, theta, None, drop_nonfinite)
+
+
+def _check_event_file(file: EventFile, names: tuple[str, ...]) -> None:
+    """Check that the observables of an event file are those of the model."""
+    found = file.metadata.observable_names
+    if found != names:
+        raise ModelMismatchError(
+            f"the model's observables {', '.join(names)} in {file.path}",
+            ", ".join(found),
+            "use events of the same observables, or train on these",
+        )
+
+
+def _check_columns(columns: Sequence[Column], names: Sequence[str], what: str) -> None:
+    """Check that columns stand in the order of the model."""
+    remedy = _REMEDY.format(what=what)
     if len(columns) != len(names):
         raise ModelMismatchError(
-            f"{len(names)} columns for the observables {', '.join(names)}",
+            f"{len(names)} columns for the {what} {', '.join(names)}",
             f"{len(columns)}: {', '.join(column.name for column in columns)}",
-            _REMEDY,
+            remedy,
         )
     for column, name in zip(columns, names, strict=True):
         if column.named and column.name != name:
-            raise ModelMismatchError(f"a column for {name!r}", repr(column.name), _REMEDY)
-    observed = ColumnMapping(mapping.tree, mapping.observables, weight=mapping.weight)
-    return import_events(path, observed, drop_nonfinite=drop_nonfinite)
-
-
-def _read_event_file(
-    path: Path, names: tuple[str, ...], drop_nonfinite: bool
-) -> tuple[Events, ImportReport]:
-    """Read an event file whose observables are those of the model."""
-    with open_events(path) as file:
-        found = file.metadata.observable_names
-        if found != names:
-            raise ModelMismatchError(
-                f"the model's observables {', '.join(names)} in {path}",
-                ", ".join(found),
-                "use events of the same observables, or train on these",
-            )
-        events = file.read()
-    finite = np.isfinite(events.x)
-    keep = finite.all(axis=1)
-    bad = {
-        name: int(count) for name, count in zip(names, (~finite).sum(axis=0), strict=True) if count
-    }
-    if bad and not drop_nonfinite:
-        raise DataError(
-            f"finite observables in {path}",
-            f"NaN or infinite ones ({', '.join(f'{name}: {n}' for name, n in bad.items())})",
-            "mend the file, or add --drop-nonfinite",
-        )
-    if not keep.any():
-        raise DataError(f"finite events in {path}", "none is left", "check where they come from")
-    dropped = int((~keep).sum())
-    report = ImportReport(len(events), int(keep.sum()), nonfinite=dropped, nonfinite_in=bad)
-    return events[keep] if dropped else events, report
+            raise ModelMismatchError(f"a column for {name!r}", repr(column.name), remedy)

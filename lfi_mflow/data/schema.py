@@ -58,16 +58,21 @@ class Digest:
         return total.hexdigest()
 
 
-def open_hdf5(path: Path) -> h5py.File:
+def open_hdf5(path: Path, kind: str = "event", remedy: str = ANEW) -> h5py.File:
     """Open an HDF5 file for reading.
 
     The file is not locked: event files are replaced as a whole, never changed,
     and cluster file systems often know no locks.
 
+    Arguments:
+        path: The file.
+        kind: What it is to hold, for the error messages.
+        remedy: What to do if it cannot be read.
+
     Raises:
         FileFormatError: If the file is missing, truncated or not HDF5.
     """
-    require_file(path, "an event file")
+    require_file(path, f"{'an' if kind[0] in 'aeiou' else 'a'} {kind} file")
     try:
         return h5py.File(path, "r", locking=False, rdcc_nbytes=_CACHE_BYTES)
     except PermissionError as error:
@@ -76,7 +81,7 @@ def open_hdf5(path: Path) -> h5py.File:
         ) from error
     except (OSError, RuntimeError) as error:
         found = _diagnose(path, str(error))
-        raise FileFormatError(f"an HDF5 event file at {path}", found, ANEW) from error
+        raise FileFormatError(f"an HDF5 {kind} file at {path}", found, remedy) from error
 
 
 def _diagnose(path: Path, message: str) -> str:

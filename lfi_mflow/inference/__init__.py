@@ -17,6 +17,8 @@ from lfi_mflow.inference.off_manifold import (
 )
 from lfi_mflow.inference.posterior import ObservedEvents, Posterior, load_posterior
 from lfi_mflow.inference.run import infer_posterior
+from lfi_mflow.inference.score_file import ScoreFile, ScoreMetadata, write_scores
+from lfi_mflow.inference.scores import Scores, score_events
 
 __all__ = [
     "Convergence",
@@ -28,6 +30,9 @@ __all__ = [
     "McmcSettings",
     "ObservedEvents",
     "Posterior",
+    "ScoreFile",
+    "ScoreMetadata",
+    "Scores",
     "SimulatorLikelihood",
     "convergence",
     "ess_bulk",
@@ -42,4 +47,6 @@ __all__ = [
     "off_manifold_p_value",
     "r_hat",
     "sample_posterior",
+    "score_events",
+    "write_scores",
 ]

@@ -39,13 +39,20 @@ def infer_posterior(
         seed: Seed of the draws.
 
     Raises:
-        ModelMismatchError: If the prior has another number of parameters.
+        ModelMismatchError: If the prior has another number of parameters, or there
+            are none to infer.
         ConfigError: If a grid is asked for with more than two parameters.
         InputError: If ``x`` has another number of columns, or the posterior has no mass.
         DataError: If an event cannot be encoded (NaN or infinite).
     """
     start = time.perf_counter()
     names = model.metadata.events.parameter_names
+    if not names:
+        raise ModelMismatchError(
+            "a model with parameters to infer",
+            "one without",
+            "see with lfi-mflow score how likely the events are and how far from the manifold",
+        )
     if prior.dim != len(names):
         raise ModelMismatchError(
             f"a prior of the {len(names)} parameter(s) {', '.join(names)}",

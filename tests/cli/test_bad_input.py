@@ -37,13 +37,14 @@ def commands(study, tmp_path):
         return {
             "train": ["train", path, "--config", study.config, *output],
             "infer": ["infer", study.model, "--observed", path, *output],
+            "score": ["score", study.model, path, *output],
             "info": ["info", path],
         }
 
     return commands
 
 
-READERS = pytest.mark.parametrize("verb", ["train", "infer", "info"])
+READERS = pytest.mark.parametrize("verb", ["train", "infer", "score", "info"])
 
 
 @READERS

@@ -6,6 +6,7 @@ import pytest
 from lfi_mflow.cli.file_kinds import file_kind
 from lfi_mflow.closure import ClosureReport
 from lfi_mflow.errors import FileFormatError
+from lfi_mflow.inference.score_file import FORMAT
 
 
 def test_our_files_are_known_whatever_they_are_called(study, tmp_path):
@@ -14,8 +15,10 @@ def test_our_files_are_known_whatever_they_are_called(study, tmp_path):
         file.create_group("posterior")
     (tmp_path / "c").write_bytes(study.model.read_bytes())
     (tmp_path / "d").write_bytes(study.events.read_bytes())
-    kinds = [file_kind(tmp_path / name) for name in "abcd"]
-    assert kinds == ["closure", "posterior", "model", "events"]
+    with h5py.File(tmp_path / "e", "w") as file:
+        file.attrs["format"] = FORMAT
+    kinds = [file_kind(tmp_path / name) for name in "abcde"]
+    assert kinds == ["closure", "posterior", "model", "events", "scores"]
 
 
 def test_a_truncated_file_counts_by_its_name(study, tmp_path):

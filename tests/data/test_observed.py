@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 import uproot
 
-from lfi_mflow.data import ColumnMapping, EventMetadata, read_observed, write_events
+from lfi_mflow.data import (
+    ColumnMapping,
+    EventMetadata,
+    open_observed,
+    read_observed,
+    write_events,
+)
 from lfi_mflow.errors import ConfigError, DataError, ModelMismatchError, UnknownNameError
 from lfi_mflow.simulation import Events, Observable
 
@@ -76,6 +82,38 @@ def test_a_mapping_stands_in_the_order_of_the_model(root_file):
 def test_a_mapping_of_other_observables(root_file, columns):
     with pytest.raises(ModelMismatchError):
         read_observed(root_file, ColumnMapping(None, columns), NAMES)
+
+
+def test_blocks_come_with_their_rows(write):
+    x = np.arange(200_000.0).reshape(-1, 2)
+    x[[3, 70_000], 0] = np.nan
+    source = open_observed(write(x), None, NAMES, drop_nonfinite=True)
+    assert source.n_rows == 100_000
+    blocks = list(source.blocks())
+    assert len(blocks) == 2
+    rows = np.concatenate([rows for rows, _ in blocks])
+    np.testing.assert_array_equal(rows, np.setdiff1d(np.arange(100_000), [3, 70_000]))
+    np.testing.assert_array_equal(np.concatenate([events.x for _, events in blocks]), x[rows])
+    assert (source.report.read, source.report.kept) == (100_000, 99_998)
+
+
+def test_no_block_comes_after_a_value_that_is_not_finite(write):
+    x = np.zeros((100_000, 2))
+    x[[3, 70_000], 0] = np.nan
+    blocks = open_observed(write(x), None, NAMES).blocks()
+    with pytest.raises(DataError, match=r"x0: 2"):
+        next(blocks)
+
+
+def test_the_parameters_of_a_file_are_those_of_the_model_or_unknown(write, root_file):
+    open_observed(write([[1, 2]]), None, NAMES).require_parameters(["theta"])
+    mapping = ColumnMapping("events", NAMES, parameters=("t = x0",))
+    source = open_observed(root_file, mapping, NAMES)
+    source.require_parameters(["t"])
+    assert [events.theta.tolist() for _, events in source.blocks()] == [[[1.0], [2.0]]]
+    for names in (["theta"], ["t", "rho"], []):
+        with pytest.raises(ModelMismatchError, match="parameters"):
+            source.require_parameters(names)
 
 
 @pytest.mark.parametrize("tree", ["events", "events_with_background"])

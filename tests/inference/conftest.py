@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 import torch
 
+from lfi_mflow.data import EventMetadata
+from lfi_mflow.flows import Dimensions, Model, ModelMetadata, build_flow
 from lfi_mflow.flows.flow import EncodedEvents, Flow
+from lfi_mflow.simulation import Observable, Parameter
 from lfi_mflow.simulation.priors import Normal, Prior
 
 NOISE = 0.7
@@ -99,3 +102,38 @@ def arviz():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # arviz announces its next version on import
         return pytest.importorskip("arviz")
+
+
+SETTINGS = {
+    "chart": {"layers": 2, "bins": 4, "bound": 4.0, "hidden": 8, "blocks": 1},
+    "latent": {"transforms": 1, "bins": 4, "hidden": 8, "components": 2},
+}
+
+
+@pytest.fixture
+def make_model():
+    """A function that makes a small M-flow of x0, x1, x2 with random weights and a reference."""
+
+    def make(p=1, quantiles=True, prior=True):
+        with torch.random.fork_rng():
+            torch.manual_seed(7)
+            flow = build_flow("m-flow", Dimensions(3, 2, p), SETTINGS).eval()
+            x = torch.randn(4000, 3)
+        names = ("theta", "rho")[:p]
+        rows = [{"kind": "uniform", "low": -1.0, "high": 1.0}] * p
+        events = EventMetadata(
+            parameters=tuple(Parameter(name, -2.0, 2.0) for name in names),
+            observables=tuple(Observable(f"x{i}") for i in range(3)),
+            prior=rows if prior else None,
+        )
+        with torch.no_grad():
+            x[:, 2] = flow.project(x)[:, 2] + 0.01 * x[:, 2]
+            distances = flow.reconstruction_error(x).double().numpy()
+        levels = np.quantile(distances, np.linspace(0, 1, 1001)).tolist()
+        training = {"distance_quantiles": levels, "n_validation": 4000} if quantiles else {}
+        metadata = ModelMetadata(
+            "m-flow", Dimensions(3, 2, p), SETTINGS, events, "ab12", 4000, training=training
+        )
+        return Model(flow, metadata)
+
+    return make
