@@ -12,6 +12,8 @@ from lfi_mflow.errors import DataError
 
 __all__ = ["Standardisation", "TriangularLinear"]
 
+MAX_LOG_SCALE = 3.0
+"""Bound of the logarithms of the diagonal of a learned linear map."""
 COMMON_SCALE_RANGE = 10.0
 """Features of one unit share a scale while their spreads differ by less than this factor."""
 
@@ -20,8 +22,9 @@ class TriangularLinear(Bijection):
     r"""A learned linear map :math:`x = L U z + b` with a positive diagonal of U.
 
     It starts as the identity, and it cannot become singular: :math:`|\det| =
-    \exp \sum_i s_i` with the diagonal of U equal to :math:`\exp s_i`. Dimensions
-    are mixed by the couplings around it, so it needs no permutation.
+    \exp \sum_i s_i` with the diagonal of U equal to :math:`\exp s_i`, and
+    :math:`|s_i| < 3`, which keeps a few bad steps from growing exponentially.
+    Dimensions are mixed by the couplings around it, so it needs no permutation.
 
     Arguments:
         dim: The dimension d.
@@ -34,10 +37,14 @@ class TriangularLinear(Bijection):
         self.log_diagonal = nn.Parameter(torch.zeros(dim))
         self.bias = nn.Parameter(torch.zeros(dim))
 
+    def _log_scale(self) -> Tensor:
+        """Return the bounded logarithms of the diagonal of U."""
+        return MAX_LOG_SCALE * (self.log_diagonal / MAX_LOG_SCALE).tanh()
+
     def _factors(self) -> tuple[Tensor, Tensor]:
         """Return the triangular factors L and U."""
         unit = torch.eye(len(self.bias), dtype=self.bias.dtype, device=self.bias.device)
-        diagonal = unit * self.log_diagonal.exp()
+        diagonal = unit * self._log_scale().exp()
         return self.lower.tril(-1) + unit, self.upper.triu(1) + diagonal
 
     def forward(self, z: Tensor) -> Tensor:
@@ -53,7 +60,7 @@ class TriangularLinear(Bijection):
 
     def inverse_and_log_det(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Map data to latents with log|det dz/dx|: (B, d) -> (B, d), (B,)."""
-        return self.inverse(x), -self.log_diagonal.sum().expand(x.shape[:-1])
+        return self.inverse(x), -self._log_scale().sum().expand(x.shape[:-1])
 
 
 class Standardisation(Bijection):
