@@ -48,6 +48,11 @@ class PhaseRecord:
         return min(self.epochs, key=lambda record: record.validation).epoch
 
     @property
+    def diverged(self) -> bool:
+        """Whether the validation loss ended above where it was after the first of many epochs."""
+        return len(self.epochs) > 2 and self.epochs[-1].validation > self.epochs[0].validation
+
+    @property
     def seconds(self) -> float:
         """Wall-clock time of the phase."""
         return sum(record.seconds for record in self.epochs)
@@ -70,6 +75,7 @@ class History:
                 {
                     **dataclasses.asdict(phase),
                     "best_epoch": phase.best_epoch,
+                    "diverged": phase.diverged,
                     "seconds": phase.seconds,
                 }
                 for phase in self.phases

@@ -148,3 +148,57 @@ def _refuse_models(replace):
         return replace(path, target)
 
     return refuse
+
+
+LIKELIHOOD = """
+[settings.chart]
+hidden = 8
+layers = 1
+blocks = 1
+[settings.latent]
+transforms = 1
+hidden = 8
+[[phases]]
+name = "all"
+objective = "likelihood"
+epochs = 4
+batch_size = 200
+learning_rate = {rate}
+"""
+
+
+@pytest.mark.parametrize(
+    ("model", "remedy"),
+    [("m-flow", "has no maximum: train with algorithm ="), ("pie", "a lower learning rate")],
+)
+def test_a_training_that_diverges_is_told(run, study, tmp_path, model, remedy):
+    """A learning rate of thirty throws the weights far away."""
+    (tmp_path / "run.toml").write_text(LIKELIHOOD.format(rate=30.0))
+    options = ["--config", tmp_path / "run.toml", "--model", model, "--threads", 1]
+    result = run("train", study.events, *options, "-o", tmp_path / "m.mflow")
+    told = [line for line in result.err.splitlines() if "diverged" in line or "not learnt" in line]
+    assert told, result
+    assert all(remedy in line for line in told)
+
+
+def test_a_training_that_goes_well_is_not_warned_of(run, study, tmp_path):
+    (tmp_path / "run.toml").write_text(LIKELIHOOD.format(rate=3e-3))
+    options = ["--config", tmp_path / "run.toml", "--model", "pie", "--threads", 1]
+    result = run("train", study.events, *options, "-o", tmp_path / "m.mflow")
+    assert result.status == 0
+    assert "diverged" not in result.err
+
+
+def test_a_model_without_a_manifold(run, refused, study, tmp_path):
+    (tmp_path / "run.toml").write_text("[settings.latent]\ntransforms = 1\nhidden = 8\n")
+    options = ["--config", tmp_path / "run.toml", "--model", "af", "--epochs", 1, "--threads", 1]
+    line = refused(
+        tmp_path, "train", study.events, *options, "--latent-dim", 2, "-o", tmp_path / "m.mflow"
+    )
+    assert "n = d = 3" in line
+    assert run("train", study.events, *options, "-o", tmp_path / "m.mflow").status == 0
+    path = tmp_path / "p.nc"
+    infer = ["infer", tmp_path / "m.mflow", "--observed", study.observed, "--method", "grid"]
+    result = run(*infer, "-o", path, "--json")
+    assert result.status == 0
+    assert json.loads(result.out)["off_manifold_p_value"] == 1.0
