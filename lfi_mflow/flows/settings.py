@@ -63,17 +63,29 @@ class FlowSettings(ABC):
 
 
 @dataclass(frozen=True)
+class AmbientLatentSettings(LatentSettings):
+    """The architecture of a latent flow that has the whole density to bend.
+
+    Arguments:
+        transforms: Number of autoregressive spline transforms.
+        bins: Number of bins of each spline.
+        hidden: Width of the two hidden layers of each transform and of the base.
+        components: Number of Gaussians of the base.
+    """
+
+    transforms: int = 5
+    bins: int = 10
+
+
+@dataclass(frozen=True)
 class AmbientSettings(FlowSettings):
     """The architecture of an ambient flow.
-
-    Its splines have the whole density to bend, so there are more of them than in
-    the latent flow of a manifold.
 
     Arguments:
         latent: The flow on all d standardised coordinates.
     """
 
-    latent: LatentSettings = field(default_factory=lambda: LatentSettings(transforms=5, bins=10))
+    latent: AmbientLatentSettings = field(default_factory=AmbientLatentSettings)
 
     def least_elements(self, dimensions: Dimensions) -> int:
         """Return a lower bound of the number of weights."""
@@ -99,7 +111,7 @@ class ManifoldSettings(FlowSettings):
 
 
 @dataclass(frozen=True)
-class PieSettings(FlowSettings):
+class PieSettings(ManifoldSettings):
     """The architecture of a pseudo-invertible encoder.
 
     Arguments:
@@ -108,14 +120,7 @@ class PieSettings(FlowSettings):
         epsilon: Standard deviation off the manifold, in standardised units.
     """
 
-    chart: CouplingSettings = field(default_factory=CouplingSettings)
-    latent: LatentSettings = field(default_factory=LatentSettings)
     epsilon: float = 0.01
-
-    def least_elements(self, dimensions: Dimensions) -> int:
-        """Return a lower bound of the number of weights."""
-        chart = self.chart.least_elements(dimensions.data, dimensions.latent)
-        return chart + self.latent.least_elements(dimensions.latent, dimensions.theta)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ __all__ = [
     "simultaneous",
 ]
 
-CHART_RATE, LATENT_RATE, ALL_RATE = 2e-2, 5e-3, 5e-3
+CHART_RATE, LATENT_RATE, ALL_RATE = 2e-2, 5e-3, 2e-3
 
 
 @dataclass(frozen=True)

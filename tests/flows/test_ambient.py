@@ -39,6 +39,14 @@ def test_every_event_is_its_own_projection(flow, dtype):
     assert flow.encode_events(x[:0]).log_constant.shape == (0,)
 
 
+@pytest.mark.parametrize("settings", [{}, {"latent": {"hidden": 6}}])
+def test_it_has_more_splines_than_a_latent_flow(settings):
+    """Whatever else is set."""
+    names = build_flow("af", Dimensions(3, 3, 1), settings).latent.state_dict()
+    assert any(".transforms.4." in name for name in names)
+    assert not any(".transforms.5." in name for name in names)
+
+
 @pytest.mark.parametrize("n", [1, 2, 4])
 def test_it_has_all_dimensions(n):
     with pytest.raises(ConfigError, match=rf"n = d = 3 .*found n = {n}; leave --latent-dim out"):

@@ -530,6 +530,30 @@ def test_the_size_is_known_before_the_flow_is_built(make_flow, name, dims):
     assert elements / 6 < settings.least_elements(Dimensions(*dims)) <= elements
 
 
+def _sizes(name):
+    """The integers among the settings of a preset, as (part, key)."""
+    return [
+        (part, key)
+        for part, table in FLOWS[name].settings.items()
+        if isinstance(table, Mapping)
+        for key, value in table.items()
+        if isinstance(value, int)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "part", "key"), [(name, *size) for name in FLOWS for size in _sizes(name)]
+)
+def test_no_setting_hides_a_size_from_that_bound(name, part, key):
+    """Otherwise a hostile header could make the reader build what fills the memory."""
+    settings = {**FLOWS[name].settings, part: {**FLOWS[name].settings[part], key: 10**9}}
+    try:
+        table = from_table(PRESETS[name].settings, settings, "the table")
+    except ConfigError:
+        return  # it cannot be that large
+    assert table.least_elements(Dimensions(*FLOWS[name].dims[0])) > 10**9
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
 @each_flow

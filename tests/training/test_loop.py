@@ -179,6 +179,26 @@ def test_the_latents_are_standardised_once(make_flow, make_resident, phases, mon
     assert latent[2][-1].validation < latent[0][0].validation
 
 
+@pytest.mark.parametrize("at", [("latent 0", 2), ("chart 1", 7), ("latent 1", 9)], ids=str)
+def test_rounds_are_resumed_without_standardising_again(
+    make_flow, make_resident, phases, stop, tmp_path, same_run, at
+):
+    rounds = [
+        dataclasses.replace(phase, name=f"{phase.name} {index}", epochs=3)
+        for index in range(2)
+        for phase in phases
+    ]
+    undisturbed = make_flow()
+    expected = fit(undisturbed, rounds, make_resident(400), seed=0)
+    checkpoints = CheckpointFile(tmp_path / "run.ckpt", {})
+    options = {"seed": 0, "checkpoints": checkpoints}
+    with pytest.raises(Interrupted):
+        fit(make_flow(), rounds, make_resident(400), progress=stop(*at), **options)
+    resumed = make_flow(seed=9)
+    history = fit(resumed, rounds, make_resident(400), **options)
+    same_run((resumed, history.to_table()), (undisturbed, expected.to_table()))
+
+
 @pytest.mark.parametrize("objective", ["likelihood", "penalised-likelihood"])
 def test_all_parts_can_train_at_once(make_flow, make_resident, objective):
     flow, events = make_flow(), make_resident(400)
