@@ -155,7 +155,7 @@ def _report(model: Model, output: Path, seconds: float, *, as_json: bool) -> Non
     if dropped:
         where = ", ".join(f"{name}: {count}" for name, count in dropped.items())
         warn(f"events with NaN or infinite values were left out ({where})")
-    distance = _mean(metadata.training["distance_quantiles"])
+    distance = _distance(metadata)
     _warn_of_divergence(metadata, distance)
     phases = [
         {
@@ -168,10 +168,12 @@ def _report(model: Model, output: Path, seconds: float, *, as_json: bool) -> Non
         for phase in metadata.history["phases"]
     ]
     losses = ", ".join(f"{phase['name']} {phase['validation']:.4g}" for phase in phases)
-    line = (
-        f"{output}: validation events lie {distance:.3g} from the manifold on average, "
-        f"best validation losses: {losses}; {metadata.n_events:,} events in {seconds:.0f} s"
-    )
+    parts = [
+        f"best validation losses: {losses}; {metadata.n_events:,} events in {seconds:.0f} s",
+    ]
+    if distance is not None:
+        parts.insert(0, f"validation events lie {distance:.3g} from the manifold on average")
+    line = f"{output}: {', '.join(parts)}"
     record = {
         "output": output,
         "model": metadata.preset,
@@ -184,7 +186,13 @@ def _report(model: Model, output: Path, seconds: float, *, as_json: bool) -> Non
     show_result(line, record, as_json=as_json)
 
 
-def _warn_of_divergence(metadata: ModelMetadata, distance: float) -> None:
+def _distance(metadata: ModelMetadata) -> float | None:
+    """Return the mean distance of validation events to the manifold, None without one."""
+    quantiles = metadata.training.get("distance_quantiles")
+    return None if quantiles is None else _mean(quantiles)
+
+
+def _warn_of_divergence(metadata: ModelMetadata, distance: float | None) -> None:
     """Say so when a phase got worse while it trained, or the manifold is worse than a plane.
 
     An excess of a hundredth of the events' spread is not worth a warning.
@@ -192,10 +200,12 @@ def _warn_of_divergence(metadata: ModelMetadata, distance: float) -> None:
     for phase in metadata.history["phases"]:
         if phase["diverged"]:
             warn(
-                f"phase {phase['name']!r} diverged: its validation loss ended above where the "
-                f"first epoch left it (the weights of epoch {phase['best_epoch'] + 1} were kept); "
+                f"phase {phase['name']!r} diverged: its losses ended above where the first epoch "
+                f"left them (the weights of epoch {phase['best_epoch'] + 1} were kept); "
                 f"{_remedy(metadata.preset, phase['objective'])}"
             )
+    if distance is None:
+        return
     plane, spread = (metadata.training[f"{name}_distance"] for name in ("plane", "centre"))
     if distance > plane + 0.01 * spread:
         warn(

@@ -48,7 +48,8 @@ class ModelMetadata:
             ``distance_quantiles`` are 1001 quantiles of the distance of the
             ``n_validation`` validation events to the manifold, ``plane_distance``
             and ``centre_distance`` their mean distances to the plane of the first n
-            principal axes and to the mean of all events.
+            principal axes and to the mean of all events. A model without a
+            manifold has none of them.
         history: Losses and rates by phase and epoch.
         mapping: Column mapping of the training file, if it was imported.
         provenance: Versions, command and time.

@@ -49,8 +49,13 @@ class PhaseRecord:
 
     @property
     def diverged(self) -> bool:
-        """Whether the validation loss ended above where it was after the first of many epochs."""
-        return len(self.epochs) > 2 and self.epochs[-1].validation > self.epochs[0].validation
+        """Whether both losses ended above where the first of at least three epochs left them.
+
+        A validation loss that rises alone is overfitting, or noise.
+        """
+        first, last = self.epochs[0], self.epochs[-1]
+        rose = last.validation > first.validation and last.train > first.train
+        return rose and len(self.epochs) > 2
 
     @property
     def seconds(self) -> float:

@@ -258,7 +258,10 @@ def _distances(flow: Flow, events: TrainingEvents) -> dict[str, Any]:
 
     Beside them, the mean distances to the plane of the first n principal axes, for
     a chart that is worse has learnt nothing, and to the centre of all events.
+    Where there is no manifold there is nothing to measure.
     """
+    if flow.chart is None:
+        return {}
     blocks: list[tuple[Tensor, Tensor, Tensor]] = []
     for x in events.validation_events():
         plane, centre = (_axes_distance(flow, x, axes) for axes in (flow.latent_dim, 0))

@@ -218,9 +218,12 @@ def test_a_model_without_a_manifold(run, refused, study, tmp_path):
         tmp_path, "train", study.events, *options, "--latent-dim", 2, "-o", tmp_path / "m.mflow"
     )
     assert "n = d = 3" in line
-    assert run("train", study.events, *options, "-o", tmp_path / "m.mflow").status == 0
+    trained = run("train", study.events, *options, "-o", tmp_path / "m.mflow")
+    assert trained.status == 0
+    assert "manifold" not in trained.out
     path = tmp_path / "p.nc"
     infer = ["infer", tmp_path / "m.mflow", "--observed", study.observed, "--method", "grid"]
     result = run(*infer, "-o", path, "--json")
     assert result.status == 0
-    assert json.loads(result.out)["off_manifold_p_value"] == 1.0
+    assert json.loads(result.out)["off_manifold_p_value"] is None
+    assert run("report", tmp_path / "m.mflow", path, "-o", tmp_path / "r.html").status == 0

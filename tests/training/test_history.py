@@ -1,5 +1,6 @@
 """The record of a run."""
 
+import dataclasses
 import json
 
 from lfi_mflow.training import EpochRecord, History, PhaseRecord
@@ -20,6 +21,9 @@ def test_a_phase_that_ends_above_its_start_diverged():
     assert not _phase("all", [3.0, 1.0, 2.0]).diverged
     assert not _phase("all", [3.0, 1.0, 3.0]).diverged
     assert not _phase("all", [1.0, 2.0]).diverged  # too few to tell from noise
+    overfitted = _phase("all", [3.0, 1.0, 5.0])
+    overfitted.epochs[2] = dataclasses.replace(overfitted.epochs[2], train=0.1)
+    assert not overfitted.diverged
 
 
 def test_the_table_survives_json():
