@@ -197,7 +197,7 @@ def chart_of(flow: Flow) -> Chart:
 
 def advice_on_failure(flow: Flow, objective: Objective) -> str:
     """Say what to do when a loss or gradient is not finite."""
-    if objective.part == "all" and flow.reference == "hausdorff":
+    if isinstance(objective, Likelihood) and flow.reference == "hausdorff":
         return (
             "the training diverged: maximum likelihood of a manifold has no maximum; "
             'train with algorithm = "sequential" or "alternating"'

@@ -1,33 +1,14 @@
-"""The laws of charts, bijections and flows, one table for all of them.
-
-A new preset, chart or bijection fails here until it stands in its table, and then
-has to obey. Tolerances are roundings of the precision under test times what the
-maps magnify.
-"""
+"""The laws of flows, one table for all of them."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
 import torch
 from scipy import stats
-from torch.autograd.functional import jacobian
 
-from lfi_mflow.charts import (
-    AutoencoderChart,
-    Bijection,
-    Chart,
-    Composition,
-    CouplingChart,
-    CouplingSettings,
-    EncodedChart,
-    NetworkSettings,
-    SplineCoupling,
-    Standardisation,
-    TriangularLinear,
-)
 from lfi_mflow.config import from_table
 from lfi_mflow.data import EventMetadata
 from lfi_mflow.errors import ConfigError
@@ -41,19 +22,9 @@ from lfi_mflow.flows import (
     load_model,
     save_model,
 )
-from lfi_mflow.geometry import log_volume_by_minor, log_volume_by_tangents
 from lfi_mflow.simulation import Observable, Parameter
 from lfi_mflow.training import ALGORITHMS, OBJECTIVES
 from lfi_mflow.training.objectives import trained_part
-
-
-def _scaling(d):
-    """Anisotropic scales and turned axes."""
-    scaling = Standardisation(d).double()
-    mixing = torch.diag(torch.logspace(-1, 1, d).double()) + 0.03
-    mean = torch.linspace(-1, 2, d)
-    scaling.fit(mean, mixing @ mixing.T, range(d))
-    return scaling
 
 
 @dataclass(frozen=True)
@@ -76,17 +47,6 @@ class FlowCase:
     unmoved: Mapping[str, set[str]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class ChartCase:
-    """How to make a chart, the dimensions (d, n) to try, and what it is excused from."""
-
-    make: Callable[[int, int], Chart]
-    dims: list[tuple[int, int]]
-    exact_left_inverse: bool = True
-
-
-SMALL = CouplingSettings(layers=3, bins=4, bound=4.0, hidden=8, blocks=1)
-SMALL_NETWORK = NetworkSettings(hidden=8, blocks=1)
 SMALL_CHART = {"layers": 3, "bins": 4, "bound": 4.0, "hidden": 8, "blocks": 1}
 SMALL_LATENT = {"transforms": 2, "bins": 4, "hidden": 8, "components": 3}
 MANIFOLDS = [(2, 1, 1), (3, 2, 1), (4, 1, 0), (5, 3, 2)]
@@ -124,76 +84,18 @@ FLOWS = {
         MANIFOLDS,
     ),
 }
-CHART_DIMS = [(2, 1), (3, 2), (5, 2)]
-CHARTS = {
-    AutoencoderChart: ChartCase(
-        lambda d, n: AutoencoderChart(d, n, SMALL_NETWORK, SMALL_NETWORK),
-        CHART_DIMS,
-        exact_left_inverse=False,
-    ),
-    CouplingChart: ChartCase(lambda d, n: CouplingChart(d, n, SMALL), CHART_DIMS),
-    EncodedChart: ChartCase(
-        lambda d, n: EncodedChart(d, n, SMALL, SMALL_NETWORK),
-        CHART_DIMS,
-        exact_left_inverse=False,
-    ),
-}
-# class: how to make one of dimension d
-BIJECTIONS = {
-    Composition: lambda d: Composition([TriangularLinear(d), _scaling(d), TriangularLinear(d)]),
-    SplineCoupling: lambda d: SplineCoupling(d, 1, SMALL, moves_head=False),
-    Standardisation: _scaling,
-    TriangularLinear: TriangularLinear,
-}
-
 FLOW_CASES = [(name, dims) for name, case in FLOWS.items() for dims in case.dims]
-CHART_CASES = [(kind, dims) for kind, case in CHARTS.items() for dims in case.dims]
 EXACT_FLOWS = [(name, dims) for name, dims in FLOW_CASES if FLOWS[name].exact_left_inverse]
-EXACT_CHARTS = [(kind, dims) for kind, dims in CHART_CASES if CHARTS[kind].exact_left_inverse]
 each_flow = pytest.mark.parametrize(("name", "dims"), FLOW_CASES)
-each_chart = pytest.mark.parametrize(("kind", "dims"), CHART_CASES)
-each_bijection = pytest.mark.parametrize("kind", BIJECTIONS)
-
-
-def _package_classes(base):
-    """All final classes of the package below a base class."""
-    found = set()
-    for kind in base.__subclasses__():
-        below = _package_classes(kind)
-        if not below and kind.__module__.startswith("lfi_mflow."):
-            found.add(kind)
-        found |= below
-    return found
-
-
-@torch.no_grad()
-def _perturb(module, size=0.2):
-    """Move all weights away from where they start."""
-    generator = torch.Generator().manual_seed(5)
-    for parameter in module.parameters():
-        parameter.add_(size * torch.randn(parameter.shape, generator=generator))
-    return module
-
-
-@pytest.fixture(params=[torch.float32, torch.float64], ids=["float32", "float64"])
-def dtype(request):
-    return request.param
-
-
-@pytest.fixture(autouse=True)
-def _seed():
-    with torch.random.fork_rng():
-        torch.manual_seed(31)
-        yield
 
 
 @pytest.fixture
-def make_flow():
+def make_flow(perturb, scaling):
     """A function that makes a flow with random weights and anisotropic scales."""
 
     def make(name, dims, dtype=torch.float64):
-        flow = _perturb(build_flow(name, Dimensions(*dims), FLOWS[name].settings)).double()
-        flow.standardisation.load_state_dict(_scaling(dims[0]).state_dict())
+        flow = perturb(build_flow(name, Dimensions(*dims), FLOWS[name].settings)).double()
+        flow.standardisation.load_state_dict(scaling(dims[0]).state_dict())
         u = torch.randn(4000, dims[1]).double() * 1.5 + 0.2
         flow.latent.standardise(u, 3 * torch.rand(4000, dims[2]).double())
         return flow.to(dtype).eval()
@@ -205,85 +107,8 @@ def _theta(rows, p, dtype=torch.float64):
     return 3 * torch.rand(rows, p, dtype=torch.float64).to(dtype)
 
 
-# -- the tables are complete
-
-
 def test_no_preset_escapes():
     assert set(FLOWS) == set(PRESETS)
-
-
-@pytest.mark.parametrize(("base", "table"), [(Chart, CHARTS), (Bijection, BIJECTIONS)])
-def test_no_chart_or_bijection_escapes(base, table):
-    assert set(table) == _package_classes(base)
-
-
-# -- bijections and charts
-
-
-@each_bijection
-def test_bijections_invert_and_know_their_determinant(kind, dtype):
-    bijection = _perturb(BIJECTIONS[kind](4)).to(dtype)
-    z = torch.randn(20, 4).to(dtype)
-    x = bijection(z)
-    back, log_det = bijection.inverse_and_log_det(x)
-    exact = [torch.linalg.slogdet(jacobian(lambda r: bijection.inverse(r[None])[0], r)) for r in x]
-    eps = torch.finfo(dtype).eps
-    assert (back - z).abs().max() < 1e4 * eps
-    assert torch.equal(bijection.inverse(x), back)
-    assert (log_det - torch.stack([d.logabsdet for d in exact])).abs().max() < 1e4 * eps
-
-
-@each_chart
-def test_charts_start_as_the_plane_of_the_first_axes(kind, dims, dtype):
-    """After the standardisation these are the principal ones: training starts at PCA."""
-    chart = CHARTS[kind].make(*dims).to(dtype)
-    x = torch.randn(40, dims[0]).to(dtype)
-    close = {"rtol": 0, "atol": 1e2 * torch.finfo(dtype).eps}
-    torch.testing.assert_close(chart.encode(x), x[:, : dims[1]], **close)
-    plane = torch.cat([x[:, : dims[1]], torch.zeros_like(x[:, dims[1] :])], dim=1)
-    torch.testing.assert_close(chart.decode(x[:, : dims[1]]), plane, **close)
-
-
-@each_chart
-def test_charts_are_bent_maps_between_the_dimensions(kind, dims, dtype):
-    chart = _perturb(CHARTS[kind].make(*dims)).to(dtype)
-    u = torch.randn(40, dims[1]).to(dtype)
-    x = chart.decode(u)
-    assert x.shape == (40, dims[0])
-    assert chart.encode(x).shape == (40, dims[1])
-    assert x.dtype == chart.encode(x).dtype == dtype
-    bend = x + chart.decode(-u) - 2 * chart.decode(0 * u)
-    assert bend.norm(dim=-1).median() > 1e-2
-
-
-@pytest.mark.parametrize(("kind", "dims"), EXACT_CHARTS)
-def test_charts_have_a_left_inverse(kind, dims, dtype):
-    chart = _perturb(CHARTS[kind].make(*dims)).to(dtype)
-    u = torch.randn(40, dims[1]).to(dtype)
-    x = chart.decode(u)
-    eps = torch.finfo(dtype).eps
-    assert (chart.encode(x) - u).abs().max() < 1e5 * eps
-    around = torch.randn(40, dims[0]).to(dtype)
-    once = chart.decode(chart.encode(around))
-    assert (chart.decode(chart.encode(once)) - once).abs().max() < 1e5 * eps
-
-
-@each_chart
-def test_three_ways_to_the_volume(kind, dims, dtype):
-    chart = _perturb(CHARTS[kind].make(*dims)).to(dtype)
-    u = torch.randn(10, dims[1]).to(dtype)
-    J = torch.stack([jacobian(lambda r: chart.decode(r[None])[0], row) for row in u]).double()
-    values = torch.linalg.svdvals(J)
-    bound = 100 * torch.finfo(dtype).eps * (1e2 + (values[:, 0] / values[:, -1]) ** 2)
-    exact = values.log().sum(dim=-1)
-    assert ((log_volume_by_tangents(chart.decode, u) - exact).abs() < bound).all()
-    if chart.bijection is not None:
-        inverse = chart.bijection.inverse_and_log_det
-        minor = log_volume_by_minor(inverse, chart.decode(u), dims[1])
-        assert ((minor - exact).abs() < bound).all()
-
-
-# -- flows
 
 
 @each_flow
