@@ -31,8 +31,11 @@ class PseudoInvertibleEncoder(ChartedFlow):
         defined; what it says of theta depends on p_h only.
 
     References:
+        | PIE: Pseudo-Invertible Encoder (Beitler et al., 2021)
+        | https://arxiv.org/abs/2111.00619
         | Flows for simultaneous manifold learning and density estimation
-        | (Brehmer and Cranmer, 2020), section 2.C, https://arxiv.org/abs/2003.13913
+        | (Brehmer and Cranmer, 2020), without a condition on theta
+        | https://arxiv.org/abs/2003.13913
 
     Arguments:
         standardisation: Map from standardised coordinates to the observables.

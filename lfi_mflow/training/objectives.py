@@ -106,8 +106,8 @@ class Likelihood(Objective):
     The density is exact, the volume term and its gradient included.
 
     Warning:
-        For a flow on a learned manifold this is ill-posed (Brehmer and Cranmer 2020,
-        section 3.A): nothing in it asks the manifold to go through the data, and a
+        For a flow on a learned manifold this is ill-posed (Brehmer and Cranmer
+        2020): nothing in it asks the manifold to go through the data, and a
         manifold on which the projections crowd together has a larger likelihood.
     """
 
