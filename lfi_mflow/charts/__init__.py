@@ -3,16 +3,22 @@
 from lfi_mflow.charts.bijection import Bijection, Composition
 from lfi_mflow.charts.chart import Chart
 from lfi_mflow.charts.coupling import CouplingChart, CouplingSettings, SplineCoupling
+from lfi_mflow.charts.encoded import AutoencoderChart, EncodedChart
 from lfi_mflow.charts.linear import Standardisation, TriangularLinear
+from lfi_mflow.charts.networks import NetworkSettings, ResidualNetwork
 from lfi_mflow.charts.spline import RationalQuadraticSpline
 
 __all__ = [
+    "AutoencoderChart",
     "Bijection",
     "Chart",
     "Composition",
     "CouplingChart",
     "CouplingSettings",
+    "EncodedChart",
+    "NetworkSettings",
     "RationalQuadraticSpline",
+    "ResidualNetwork",
     "SplineCoupling",
     "Standardisation",
     "TriangularLinear",

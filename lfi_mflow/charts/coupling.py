@@ -8,6 +8,7 @@ References:
 from __future__ import annotations
 
 import math
+from abc import ABC
 from dataclasses import dataclass
 
 import torch
@@ -21,7 +22,7 @@ from lfi_mflow.charts.networks import ResidualNetwork
 from lfi_mflow.charts.spline import MIN_BIN, RationalQuadraticSpline
 from lfi_mflow.errors import ConfigError
 
-__all__ = ["CouplingChart", "CouplingSettings", "SplineCoupling"]
+__all__ = ["BijectiveDecoder", "CouplingChart", "CouplingSettings", "SplineCoupling"]
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,16 @@ class CouplingSettings:
                 f"{self.bins} and {self.bound}",
                 "correct them",
             )
+
+    def least_elements(self, data_dim: int, latent_dim: int) -> int:
+        """Return a lower bound of the number of weights of the bijection.
+
+        Biases and first layers are left out.
+        """
+        folds = self.layers // 2
+        moved = (self.layers - folds) * (data_dim - latent_dim) + folds * latent_dim
+        inner = 2 * self.blocks * self.hidden**2 + 2 * data_dim**2
+        return self.layers * inner + 3 * self.bins * self.hidden * moved
 
 
 class SplineCoupling(Bijection):
@@ -130,8 +141,8 @@ class SplineCoupling(Bijection):
         return RationalQuadraticSpline(parameters[1:], self.bound), parameters[0]
 
 
-class CouplingChart(Chart):
-    r"""The chart of the M-flow: :math:`g(u) = f(u, 0)` with a coupling bijection f.
+class BijectiveDecoder(Chart, ABC):
+    r"""A chart :math:`g(u) = f(u, 0)` with a coupling bijection f of R^d.
 
     The couplings alternate between moving the n coordinates on the manifold and
     the d - n coordinates off it, beginning next to the latents with the latter:
@@ -163,10 +174,23 @@ class CouplingChart(Chart):
             ]
         self.bijection = Composition(layers)
 
-    def encode(self, x: Tensor) -> Tensor:
-        """Coordinates on the manifold: (B, d) -> (B, n)."""
-        return self.bijection.inverse(x)[..., : self.latent_dim]
-
     def decode(self, u: Tensor) -> Tensor:
         """Points of the manifold: (B, n) -> (B, d)."""
         return self.bijection(F.pad(u, (0, self.data_dim - self.latent_dim)))
+
+
+class CouplingChart(BijectiveDecoder):
+    """The chart of the M-flow: its encoder is the inverse of the bijection, without v.
+
+    Arguments:
+        data_dim: Dimension d of the data.
+        latent_dim: Dimension n of the manifold.
+        settings: The architecture.
+
+    Raises:
+        ConfigError: If n is not between 1 and d - 1.
+    """
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Coordinates on the manifold: (B, d) -> (B, n)."""
+        return self.bijection.inverse(x)[..., : self.latent_dim]

@@ -2,10 +2,37 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor, nn
 
-__all__ = ["ResidualNetwork"]
+from lfi_mflow.errors import ConfigError
+
+__all__ = ["NetworkSettings", "ResidualNetwork"]
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """The size of a residual network.
+
+    Arguments:
+        hidden: Width of the hidden layers.
+        blocks: Number of residual blocks of two layers each.
+    """
+
+    hidden: int = 64
+    blocks: int = 2
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        for name in ("hidden", "blocks"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} >= 1", str(getattr(self, name)), "raise it")
+
+    def least_elements(self, in_features: int, out_features: int) -> int:
+        """Return a lower bound of the number of weights; biases are left out."""
+        return self.hidden * (in_features + out_features + 2 * self.blocks * self.hidden)
 
 
 class ResidualNetwork(nn.Module):

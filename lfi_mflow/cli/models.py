@@ -30,19 +30,28 @@ def command(*, as_json: bool) -> None:
             "summary": preset.summary,
             "reference": preset.reference,
             "density": _DENSITIES[preset.reference],
+            "limits": preset.limits,
+            "algorithms": list(preset.algorithms),
             "source": preset.source,
         }
         for preset in PRESETS.values()
     ]
     if not as_json:
-        for record in records:
+        for record, preset in zip(records, PRESETS.values(), strict=True):
             show_facts(
                 {
                     "model": record["name"],
                     "what it is": record["summary"],
                     "its density": record["density"],
+                    "what it cannot do": record["limits"],
+                    "training": _algorithms(preset.algorithms),
                     "paper": record["source"],
                 }
             )
             click.echo()
     show_result(f"{len(records)} model(s)", records, as_json=as_json)
+
+
+def _algorithms(names: tuple[str, ...]) -> str:
+    """List the training algorithms of a model, the default one first."""
+    return ", ".join([f"{names[0]} (default)", *names[1:]])

@@ -31,7 +31,7 @@ from lfi_mflow.cli.progress import training
 from lfi_mflow.errors import InputError, StorageError, TrainingError
 
 if TYPE_CHECKING:
-    from lfi_mflow.flows import Model
+    from lfi_mflow.flows import Model, ModelMetadata
     from lfi_mflow.training import RunConfig
 
 __all__ = ["command"]
@@ -116,7 +116,7 @@ def _train(events: Path, checkpoint: Path, options: dict[str, Any]) -> Model:
         mapping = imported_mapping(file.metadata.provenance)
     if checkpoint.is_file() and not options["resume"]:
         checkpoint.unlink()  # only now that file and options are known to be usable
-    with training(config.phases) as progress:
+    with training(config.schedule) as progress:
         model = train_model(
             events,
             config,
@@ -155,7 +155,8 @@ def _report(model: Model, output: Path, seconds: float, *, as_json: bool) -> Non
     if dropped:
         where = ", ".join(f"{name}: {count}" for name, count in dropped.items())
         warn(f"events with NaN or infinite values were left out ({where})")
-    distance = _mean(metadata.training["distance_quantiles"])
+    distance = _distance(metadata)
+    _warn_of_divergence(metadata, distance)
     phases = [
         {
             "name": phase["name"],
@@ -167,10 +168,12 @@ def _report(model: Model, output: Path, seconds: float, *, as_json: bool) -> Non
         for phase in metadata.history["phases"]
     ]
     losses = ", ".join(f"{phase['name']} {phase['validation']:.4g}" for phase in phases)
-    line = (
-        f"{output}: validation events lie {distance:.3g} from the manifold on average, "
-        f"best validation losses: {losses}; {metadata.n_events:,} events in {seconds:.0f} s"
-    )
+    parts = [
+        f"best validation losses: {losses}; {metadata.n_events:,} events in {seconds:.0f} s",
+    ]
+    if distance is not None:
+        parts.insert(0, f"validation events lie {distance:.3g} from the manifold on average")
+    line = f"{output}: {', '.join(parts)}"
     record = {
         "output": output,
         "model": metadata.preset,
@@ -181,6 +184,47 @@ def _report(model: Model, output: Path, seconds: float, *, as_json: bool) -> Non
         "seconds": seconds,
     }
     show_result(line, record, as_json=as_json)
+
+
+def _distance(metadata: ModelMetadata) -> float | None:
+    """Return the mean distance of validation events to the manifold, None without one."""
+    quantiles = metadata.training.get("distance_quantiles")
+    return None if quantiles is None else _mean(quantiles)
+
+
+def _warn_of_divergence(metadata: ModelMetadata, distance: float | None) -> None:
+    """Say so when a phase got worse while it trained, or the manifold is worse than a plane.
+
+    An excess of a hundredth of the events' spread is not worth a warning.
+    """
+    for phase in metadata.history["phases"]:
+        if phase["diverged"]:
+            warn(
+                f"phase {phase['name']!r} diverged: its losses ended above where the first epoch "
+                f"left them (the weights of epoch {phase['best_epoch'] + 1} were kept); "
+                f"{_remedy(metadata.preset, phase['objective'])}"
+            )
+    if distance is None:
+        return
+    plane, spread = (metadata.training[f"{name}_distance"] for name in ("plane", "centre"))
+    if distance > plane + 0.01 * spread:
+        warn(
+            f"the learned manifold is farther from the events ({distance:.3g} on average) than "
+            f"the plane of their principal axes ({plane:.3g}): it was not learnt; "
+            f"{_remedy(metadata.preset, metadata.history['phases'][0]['objective'])}"
+        )
+
+
+def _remedy(preset: str, objective: str) -> str:
+    """Say how to train better."""
+    from lfi_mflow.flows import get_preset
+
+    if objective == "likelihood" and "sequential" in get_preset(preset).algorithms:
+        return (
+            "maximum likelihood of a manifold has no maximum: train with "
+            'algorithm = "sequential" or "alternating"'
+        )
+    return "train with a lower learning rate, or for longer"
 
 
 def _mean(quantiles: list[float]) -> float:

@@ -1,30 +1,41 @@
 """Densities built from a chart and a latent flow; one preset per name in the literature."""
 
+from lfi_mflow.flows.ambient import AmbientFlow
 from lfi_mflow.flows.flow import EncodedEvents, Flow, Reference
 from lfi_mflow.flows.latent import LatentFlow, LatentSettings
 from lfi_mflow.flows.manifold import ManifoldFlow
 from lfi_mflow.flows.model_file import Model, ModelMetadata, load_model, save_model
-from lfi_mflow.flows.presets import (
-    PRESETS,
+from lfi_mflow.flows.presets import PRESETS, Preset, build_flow, get_preset
+from lfi_mflow.flows.pseudo_invertible import PseudoInvertibleEncoder
+from lfi_mflow.flows.settings import (
+    AmbientSettings,
+    AutoencoderSettings,
     Dimensions,
+    EncodedSettings,
     FlowSettings,
-    Preset,
-    build_flow,
-    get_preset,
+    ManifoldSettings,
+    PieSettings,
 )
 
 __all__ = [
     "PRESETS",
+    "AmbientFlow",
+    "AmbientSettings",
+    "AutoencoderSettings",
     "Dimensions",
     "EncodedEvents",
+    "EncodedSettings",
     "Flow",
     "FlowSettings",
     "LatentFlow",
     "LatentSettings",
     "ManifoldFlow",
+    "ManifoldSettings",
     "Model",
     "ModelMetadata",
+    "PieSettings",
     "Preset",
+    "PseudoInvertibleEncoder",
     "Reference",
     "build_flow",
     "get_preset",

@@ -15,6 +15,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from lfi_mflow.charts import Chart, Standardisation
+from lfi_mflow.flows.latent import LatentFlow
+
 __all__ = ["EncodedEvents", "Flow", "Reference"]
 
 Reference = Literal["lebesgue", "hausdorff", "latent", "bound"]
@@ -45,12 +48,23 @@ class Flow(nn.Module, ABC):
         latent_dim: Dimension n of the manifold.
         theta_dim: Number p of parameters.
         reference: The measure that :meth:`log_prob` refers to.
+
+    What training acts on, and every flow that can be trained has:
+
+    Attributes:
+        standardisation: Map from standardised coordinates to the observables; it is
+            fitted to the moments of the data before anything is trained.
+        chart: The chart in standardised coordinates, None if n = d needs none.
+        latent: The latent density h.
     """
 
     data_dim: int
     latent_dim: int
     theta_dim: int
     reference: Reference
+    standardisation: Standardisation
+    chart: Chart | None
+    latent: LatentFlow
 
     @abstractmethod
     def encode(self, x: Tensor) -> Tensor:

@@ -48,6 +48,20 @@ class LatentSettings:
             if getattr(self, name) < least:
                 raise ConfigError(f"{name} >= {least}", str(getattr(self, name)), "raise it")
 
+    def least_elements(self, latent_dim: int, theta_dim: int) -> int:
+        """Return a lower bound of the number of weights.
+
+        Biases, first layers and buffers are left out.
+        """
+        splines = latent_dim * (3 * self.bins - 1)
+        base = self.components * (2 * latent_dim + 1)
+        # what conditions on nothing has no network: its outputs are the weights
+        if latent_dim + theta_dim > 1:
+            splines = self.hidden * (self.hidden + splines + theta_dim)
+        if theta_dim:
+            base = self.hidden * (self.hidden + base + theta_dim)
+        return self.transforms * splines + base
+
 
 class LatentFlow(nn.Module):
     """A conditional neural spline flow on standardised latents and parameters.

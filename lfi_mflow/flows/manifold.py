@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-from lfi_mflow.charts import Chart, Composition, Standardisation
-from lfi_mflow.flows.flow import EncodedEvents, Flow
-from lfi_mflow.flows.latent import LatentFlow
+from lfi_mflow.charts import Composition
+from lfi_mflow.flows.charted import ChartedFlow
+from lfi_mflow.flows.flow import EncodedEvents
 from lfi_mflow.geometry import log_volume_by_minor, log_volume_by_tangents
 
 __all__ = ["ManifoldFlow"]
 
 
-class ManifoldFlow(Flow):
+class ManifoldFlow(ChartedFlow):
     r"""A manifold, and a conditional density on it.
 
     The manifold is the image of a chart g that does not depend on theta; the
@@ -24,6 +23,11 @@ class ManifoldFlow(Flow):
     with respect to the n-dimensional volume (Hausdorff) measure in the units of
     the observables, where V is the log-volume of the chart *and* of the
     standardisation together.
+
+    Warning:
+        This is a density as far as e is a left inverse of g. A coupling chart is
+        built that way; a free encoder has learnt it as well as its reconstruction
+        error says.
 
     References:
         | Flows for simultaneous manifold learning and density estimation
@@ -37,29 +41,12 @@ class ManifoldFlow(Flow):
 
     reference = "hausdorff"
 
-    def __init__(self, standardisation: Standardisation, chart: Chart, latent: LatentFlow) -> None:
-        super().__init__()
-        self.standardisation = standardisation
-        self.chart = chart
-        self.latent = latent
-        self.data_dim = chart.data_dim
-        self.latent_dim = chart.latent_dim
-        self.theta_dim = len(latent.theta_mean)
-
-    def encode(self, x: Tensor) -> Tensor:
-        """Latents of events: (B, d) -> (B, n)."""
-        return self.chart.encode(self.standardisation.inverse(x))
-
-    def decode(self, u: Tensor) -> Tensor:
-        """Events of latents: (B, n) -> (B, d)."""
-        return self.standardisation(self.chart.decode(u))
-
     def encode_events(self, x: Tensor) -> EncodedEvents:
         """Latents, distance to the manifold and -V of events: (N, d) -> (N, n), (N,), (N,)."""
         u = self.encode(x)
         projection = self.decode(u)
         distance = (x - projection).norm(dim=-1)
-        return EncodedEvents(u, distance, -self.log_volume(u))
+        return EncodedEvents(u, distance, -self._log_volume(u, projection))
 
     def log_volume(self, u: Tensor) -> Tensor:
         """Log-volume V of the decoder: (B, n) -> (B,).
@@ -67,16 +54,12 @@ class ManifoldFlow(Flow):
         By the cheaper of the two exact methods: n forward-mode tangents, or the
         d - n reverse-mode rows of the complementary minor.
         """
+        return self._log_volume(u, self.decode(u))
+
+    def _log_volume(self, u: Tensor, x: Tensor) -> Tensor:
+        """Log-volume V at latents and what they decode to: (B, n), (B, d) -> (B,)."""
         bijection = self.chart.bijection
         if bijection is None or self.data_dim - self.latent_dim > self.latent_dim:
             return log_volume_by_tangents(self.decode, u)
         whole = Composition([bijection, self.standardisation])
-        return log_volume_by_minor(whole.inverse_and_log_det, self.decode(u), self.latent_dim)
-
-    def log_prob_latent(self, u: Tensor, theta: Tensor) -> Tensor:
-        """Log p_h(u | theta): (..., n), (..., p) -> (...)."""
-        return self.latent.log_prob(u, theta)
-
-    def sample_latent(self, theta: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Draw one latent per row of theta: (B, p) -> (B, n)."""
-        return self.latent.sample(theta, generator)
+        return log_volume_by_minor(whole.inverse_and_log_det, x, self.latent_dim)

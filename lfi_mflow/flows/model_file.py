@@ -23,8 +23,9 @@ from lfi_mflow.config import from_table
 from lfi_mflow.data import EventMetadata
 from lfi_mflow.errors import ConfigError, FileFormatError, UnknownNameError
 from lfi_mflow.files import atomic_output, require_file
-from lfi_mflow.flows.manifold import ManifoldFlow
-from lfi_mflow.flows.presets import Dimensions, FlowSettings, build_flow
+from lfi_mflow.flows.flow import Flow
+from lfi_mflow.flows.presets import build_flow, get_preset
+from lfi_mflow.flows.settings import Dimensions
 
 __all__ = ["Model", "ModelMetadata", "load_model", "save_model"]
 
@@ -45,7 +46,10 @@ class ModelMetadata:
         n_events: Number of training events, validation included.
         training: Configuration of the training, its seed, and what it measured:
             ``distance_quantiles`` are 1001 quantiles of the distance of the
-            ``n_validation`` validation events to the manifold.
+            ``n_validation`` validation events to the manifold, ``plane_distance``
+            and ``centre_distance`` their mean distances to the plane of the first n
+            principal axes and to the mean of all events. A model without a
+            manifold has none of them.
         history: Losses and rates by phase and epoch.
         mapping: Column mapping of the training file, if it was imported.
         provenance: Versions, command and time.
@@ -93,7 +97,7 @@ class Model:
         metadata: What it is and where it comes from.
     """
 
-    flow: ManifoldFlow
+    flow: Flow
     metadata: ModelMetadata
 
 
@@ -166,13 +170,14 @@ def _check_sizes(metadata: ModelMetadata, shapes: list[list[int]]) -> None:
     dimensions, events = metadata.dimensions, metadata.events
     if (dimensions.data, dimensions.theta) != (len(events.observables), len(events.parameters)):
         raise ConfigError("as many observables and parameters as dimensions", "others", "retrain")
-    settings = from_table(FlowSettings, metadata.settings, "the settings of the model")
+    kind = get_preset(metadata.preset).settings
+    settings = from_table(kind, metadata.settings, "the settings of the model")
     least, found = settings.least_elements(dimensions), sum(math.prod(shape) for shape in shapes)
     if least > found:
         raise ConfigError(f"at least {least} weights", f"{found}", "retrain")
 
 
-def _load_weights(flow: ManifoldFlow, tensors: dict[str, torch.Tensor], path: Path) -> None:
+def _load_weights(flow: Flow, tensors: dict[str, torch.Tensor], path: Path) -> None:
     """Fill the flow; names and shapes must agree exactly."""
     if tensors and all(
         value.dtype == torch.float64 for value in tensors.values() if value.is_floating_point()

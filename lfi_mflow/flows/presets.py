@@ -1,121 +1,171 @@
 """The flows of the literature by name.
 
-A preset is data: a name, where it comes from, its settings, and how to build it
-for given dimensions.
+A preset is data: a name, where it comes from, its settings, what it can be
+trained with, and how to build it for given dimensions.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
-from lfi_mflow.charts import CouplingChart, CouplingSettings, Standardisation
+from lfi_mflow.charts import AutoencoderChart, CouplingChart, EncodedChart, Standardisation
 from lfi_mflow.config import from_table
-from lfi_mflow.errors import ConfigError, UnknownNameError
-from lfi_mflow.flows.flow import Reference
-from lfi_mflow.flows.latent import LatentFlow, LatentSettings
+from lfi_mflow.errors import UnknownNameError
+from lfi_mflow.flows.ambient import AmbientFlow
+from lfi_mflow.flows.flow import Flow, Reference
+from lfi_mflow.flows.latent import LatentFlow
 from lfi_mflow.flows.manifold import ManifoldFlow
+from lfi_mflow.flows.pseudo_invertible import PseudoInvertibleEncoder
+from lfi_mflow.flows.settings import (
+    AmbientSettings,
+    AutoencoderSettings,
+    Dimensions,
+    EncodedSettings,
+    FlowSettings,
+    ManifoldSettings,
+    PieSettings,
+)
 
-__all__ = ["PRESETS", "Dimensions", "FlowSettings", "Preset", "build_flow", "get_preset"]
+__all__ = ["PRESETS", "Preset", "build_flow", "get_preset"]
 
-
-@dataclass(frozen=True)
-class Dimensions:
-    """The dimensions of a problem.
-
-    Arguments:
-        data: Dimension d of the events.
-        latent: Dimension n of the manifold.
-        theta: Number p of parameters.
-
-    Raises:
-        ConfigError: If one is negative.
-    """
-
-    data: int
-    latent: int
-    theta: int
-
-    def __post_init__(self) -> None:
-        """Check the values."""
-        if min(self.data, self.latent, self.theta) < 0:
-            raise ConfigError("dimensions >= 0", str(self), "correct them")
+S = TypeVar("S", bound=FlowSettings)
 
 
 @dataclass(frozen=True)
-class FlowSettings:
-    """The architecture of a flow.
-
-    Arguments:
-        chart: The coupling bijection of the chart.
-        latent: The latent flow.
-    """
-
-    chart: CouplingSettings = field(default_factory=CouplingSettings)
-    latent: LatentSettings = field(default_factory=LatentSettings)
-
-    def least_elements(self, dimensions: Dimensions) -> int:
-        """Return a lower bound of the number of weights, to hold against a file before building.
-
-        Biases, first layers and buffers are left out.
-        """
-        chart, latent, n = self.chart, self.latent, dimensions.latent
-        moved = (chart.layers + 1) // 2 * (dimensions.data - n) + chart.layers // 2 * n
-        inner = 2 * chart.blocks * chart.hidden**2 + 2 * dimensions.data**2
-        coupling = chart.layers * inner + 3 * chart.bins * chart.hidden * moved
-        splines, base = n * (3 * latent.bins - 1), latent.components * (2 * n + 1)
-        # what conditions on nothing has no network: its outputs are the weights
-        if n + dimensions.theta > 1:
-            splines = latent.hidden * (latent.hidden + splines + dimensions.theta)
-        if dimensions.theta:
-            base = latent.hidden * (latent.hidden + base + dimensions.theta)
-        return coupling + latent.transforms * splines + base
-
-
-@dataclass(frozen=True)
-class Preset:
+class Preset(Generic[S]):
     """A flow of the literature.
 
     Arguments:
         name: Its name, as in the paper.
         summary: One line on what it is.
+        limits: One line on what it cannot do.
         reference: The measure its densities refer to.
         source: Paper.
+        algorithms: Names of the training algorithms that suit it, its default first.
+        settings: The class of its settings.
         build: Makes the flow for given dimensions and settings.
+        ambient: Whether it fills the feature space, n = d, instead of learning a manifold.
     """
 
     name: str
     summary: str
+    limits: str
     reference: Reference
     source: str
-    build: Callable[[Dimensions, FlowSettings], ManifoldFlow]
+    algorithms: tuple[str, ...]
+    settings: type[S]
+    build: Callable[[Dimensions, S], Flow]
+    ambient: bool = False
 
 
-def _m_flow(dimensions: Dimensions, settings: FlowSettings) -> ManifoldFlow:
+def _latent(dimensions: Dimensions, settings: FlowSettings) -> LatentFlow:
+    """Build the latent density."""
+    return LatentFlow(dimensions.latent, dimensions.theta, settings.latent)
+
+
+def _af(dimensions: Dimensions, settings: AmbientSettings) -> Flow:
+    """Build an ambient flow: conditional spline flow on all standardised coordinates."""
+    return AmbientFlow(Standardisation(dimensions.data), _latent(dimensions, settings))
+
+
+def _m_flow(dimensions: Dimensions, settings: ManifoldSettings) -> Flow:
     """Build an M-flow: coupling chart, conditional spline flow on its coordinates."""
     return ManifoldFlow(
         Standardisation(dimensions.data),
         CouplingChart(dimensions.data, dimensions.latent, settings.chart),
-        LatentFlow(dimensions.latent, dimensions.theta, settings.latent),
+        _latent(dimensions, settings),
     )
 
 
-PRESETS: Mapping[str, Preset] = {
+def _me_flow(dimensions: Dimensions, settings: EncodedSettings) -> Flow:
+    """Build an M_e-flow: as the M-flow, with an encoder of its own."""
+    return ManifoldFlow(
+        Standardisation(dimensions.data),
+        EncodedChart(dimensions.data, dimensions.latent, settings.chart, settings.encoder),
+        _latent(dimensions, settings),
+    )
+
+
+def _pae(dimensions: Dimensions, settings: AutoencoderSettings) -> Flow:
+    """Build a probabilistic autoencoder: two networks, conditional spline flow between them."""
+    return ManifoldFlow(
+        Standardisation(dimensions.data),
+        AutoencoderChart(dimensions.data, dimensions.latent, settings.encoder, settings.decoder),
+        _latent(dimensions, settings),
+    )
+
+
+def _pie(dimensions: Dimensions, settings: PieSettings) -> Flow:
+    """Build a pseudo-invertible encoder: the parts of an M-flow, with width off the manifold."""
+    return PseudoInvertibleEncoder(
+        Standardisation(dimensions.data),
+        CouplingChart(dimensions.data, dimensions.latent, settings.chart),
+        _latent(dimensions, settings),
+        settings.epsilon,
+    )
+
+
+PRESETS: Mapping[str, Preset[Any]] = {
     preset.name: preset
     for preset in (
         Preset(
-            "m-flow",
-            "learned manifold by a coupling bijection, conditional density on it",
-            "hausdorff",
-            "Brehmer and Cranmer 2020, arXiv:2003.13913",
-            _m_flow,
+            name="af",
+            summary="ambient flow: conditional density on the whole feature space",
+            limits="learns no manifold: no projection, no distance, no test for outliers off it",
+            reference="lebesgue",
+            source="Papamakarios et al. 2019, arXiv:1912.02762",
+            algorithms=("density",),
+            settings=AmbientSettings,
+            build=_af,
+            ambient=True,
+        ),
+        Preset(
+            name="m-flow",
+            summary="learned manifold by a coupling bijection, conditional density on it",
+            limits="one chart: cuts a closed manifold open, and joins the pieces of a torn one",
+            reference="hausdorff",
+            source="Brehmer and Cranmer 2020, arXiv:2003.13913",
+            algorithms=("sequential", "alternating", "simultaneous", "penalised"),
+            settings=ManifoldSettings,
+            build=_m_flow,
+        ),
+        Preset(
+            name="me-flow",
+            summary="M-flow with a free encoder: it learns how to project, too",
+            limits="a density only as far as encoder and decoder agree; one chart, as m-flow",
+            reference="hausdorff",
+            source="Brehmer and Cranmer 2020, arXiv:2003.13913",
+            algorithms=("sequential", "alternating", "simultaneous", "penalised"),
+            settings=EncodedSettings,
+            build=_me_flow,
+        ),
+        Preset(
+            name="pae",
+            summary="probabilistic autoencoder: two free networks, conditional density between",
+            limits="a density only as far as encoder and decoder agree; the decoder may fold",
+            reference="hausdorff",
+            source="Böhm and Seljak 2020, arXiv:2006.05479",
+            algorithms=("sequential",),
+            settings=AutoencoderSettings,
+            build=_pae,
+        ),
+        Preset(
+            name="pie",
+            summary="pseudo-invertible encoder: bijection whose base is narrow off a manifold",
+            limits="samples lie on the manifold and do not follow its density, which is around it",
+            reference="lebesgue",
+            source="Beitler et al. 2021, arXiv:2111.00619",
+            algorithms=("simultaneous",),
+            settings=PieSettings,
+            build=_pie,
         ),
     )
 }
 
 
-def get_preset(name: str) -> Preset:
+def get_preset(name: str) -> Preset[Any]:
     """Look up a preset.
 
     Raises:
@@ -126,7 +176,7 @@ def get_preset(name: str) -> Preset:
     return PRESETS[name]
 
 
-def build_flow(name: str, dimensions: Dimensions, settings: Mapping[str, Any]) -> ManifoldFlow:
+def build_flow(name: str, dimensions: Dimensions, settings: Mapping[str, Any]) -> Flow:
     """Build a flow from the name of its preset and a table of settings.
 
     Raises:
@@ -134,4 +184,5 @@ def build_flow(name: str, dimensions: Dimensions, settings: Mapping[str, Any]) -
         ConfigError: If a setting or the dimensions cannot be.
     """
     preset = get_preset(name)
-    return preset.build(dimensions, from_table(FlowSettings, settings, f"the settings of {name}"))
+    table = from_table(preset.settings, settings, f"the settings of {name}")
+    return preset.build(dimensions, table)

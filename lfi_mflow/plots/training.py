@@ -17,6 +17,7 @@ __all__ = ["training_figure"]
 
 Array = NDArray[np.float64]
 
+_COLUMNS = 4  # of phases beside each other: two rounds of an alternating training
 _LOG_SPAN = 20.0  # below this ratio of losses, a linear scale says more
 
 
@@ -30,12 +31,15 @@ def training_figure(history: Mapping[str, Any]) -> Figure:
     phases = [phase for phase in history.get("phases", []) if phase.get("epochs")]
     if not phases:
         return empty_figure("the model file holds no training history")
-    figure = new_figure(4.6 * len(phases), 3.7)
-    grid = figure.add_gridspec(2, len(phases), height_ratios=(3.2, 1.0))
-    for column, phase in enumerate(phases):
-        losses = figure.add_subplot(grid[0, column])
+    columns = min(len(phases), _COLUMNS)
+    rows = -(-len(phases) // columns)
+    figure = new_figure(4.6 * columns, 3.7 * rows)
+    grid = figure.add_gridspec(2 * rows, columns, height_ratios=(3.2, 1.0) * rows)
+    for index, phase in enumerate(phases):
+        row, column = divmod(index, columns)
+        losses = figure.add_subplot(grid[2 * row, column])
         _draw_losses(losses, phase, first=column == 0)
-        rate = figure.add_subplot(grid[1, column], sharex=losses)
+        rate = figure.add_subplot(grid[2 * row + 1, column], sharex=losses)
         rate.plot(_column(phase, "epoch"), _column(phase, "learning_rate"), color=MUTED, lw=1.2)
         rate.set_ylim(bottom=0.0)
         rate.xaxis.set_major_locator(MaxNLocator(integer=True))

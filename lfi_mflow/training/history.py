@@ -48,6 +48,16 @@ class PhaseRecord:
         return min(self.epochs, key=lambda record: record.validation).epoch
 
     @property
+    def diverged(self) -> bool:
+        """Whether both losses ended above where the first of at least three epochs left them.
+
+        A validation loss that rises alone is overfitting, or noise.
+        """
+        first, last = self.epochs[0], self.epochs[-1]
+        rose = last.validation > first.validation and last.train > first.train
+        return rose and len(self.epochs) > 2
+
+    @property
     def seconds(self) -> float:
         """Wall-clock time of the phase."""
         return sum(record.seconds for record in self.epochs)
@@ -70,6 +80,7 @@ class History:
                 {
                     **dataclasses.asdict(phase),
                     "best_epoch": phase.best_epoch,
+                    "diverged": phase.diverged,
                     "seconds": phase.seconds,
                 }
                 for phase in self.phases

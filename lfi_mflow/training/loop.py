@@ -19,11 +19,11 @@ import torch
 from torch import Tensor, nn
 
 from lfi_mflow.errors import Interrupted, TrainingError
-from lfi_mflow.flows import ManifoldFlow
+from lfi_mflow.flows import Flow
 from lfi_mflow.training.checkpoint import Checkpoint, CheckpointFile
 from lfi_mflow.training.events import Batch, TrainingEvents
 from lfi_mflow.training.history import EpochRecord, History, PhaseRecord
-from lfi_mflow.training.objectives import OBJECTIVES, trained_part
+from lfi_mflow.training.objectives import OBJECTIVES, advice_on_failure, trained_part
 from lfi_mflow.training.phases import Phase, learning_rate_factor
 
 __all__ = ["Progress", "ProgressCallback", "fit"]
@@ -58,7 +58,7 @@ ProgressCallback = Callable[[Progress], None]
 
 
 def fit(
-    flow: ManifoldFlow,
+    flow: Flow,
     phases: Sequence[Phase],
     events: TrainingEvents,
     *,
@@ -83,9 +83,12 @@ def fit(
         epoch of each phase, and is in evaluation mode.
 
     Raises:
+        ConfigError: If a phase trains a part that the flow does not have.
         TrainingError: If a loss or gradient is not finite.
         Interrupted: On Ctrl-C; the checkpoint holds the last finished epoch.
     """
+    for phase in phases:
+        trained_part(flow, OBJECTIVES[phase.objective].part)
     history, first, state = History(), 0, None
     if checkpoints is not None and checkpoints.exists():
         state = checkpoints.load()
@@ -95,7 +98,7 @@ def fit(
         mean, covariance = events.moments()
         flow.standardisation.fit(mean, covariance, units or [""] * flow.data_dim)
     for index in range(first, len(phases)):
-        run = _PhaseRun(flow, phases[index], index, events, history, seed, progress)
+        run = _PhaseRun(flow, phases, index, events, history, seed, progress)
         if state is not None:
             run.restore(state)
             state = None
@@ -116,17 +119,20 @@ class _PhaseRun:
 
     def __init__(
         self,
-        flow: ManifoldFlow,
-        phase: Phase,
+        flow: Flow,
+        phases: Sequence[Phase],
         index: int,
         events: TrainingEvents,
         history: History,
         seed: int,
         progress: ProgressCallback | None,
     ) -> None:
+        phase = phases[index]
         self.flow, self.phase, self.index, self.history = flow, phase, index, history
         self.seed, self.progress = seed, progress
         self.objective = OBJECTIVES[phase.objective]
+        # once: later phases go on from what earlier ones have learnt
+        self.begins = all(OBJECTIVES[p.objective].part == "chart" for p in phases[:index])
         self.part = trained_part(flow, self.objective.part)
         self.optimiser = torch.optim.AdamW(
             self.part.parameters(),
@@ -151,7 +157,7 @@ class _PhaseRun:
     def optimise(self, checkpoints: CheckpointFile | None) -> None:
         """Run the epochs that are left, and keep the best weights."""
         self.history.phases.append(self.record)
-        if not self.record.epochs:
+        if self.begins and not self.record.epochs:
             some = self.events.some()
             self.objective.begin(self.flow, some.prepared, some.theta)
         for epoch in range(len(self.record.epochs), self.phase.epochs):
@@ -241,7 +247,7 @@ class _PhaseRun:
         """Say what remains and what to do after a failure."""
         done = len(self.record.epochs)
         kept = f"epoch {done} was the last good one" if done else "no epoch of it was finished"
-        return f"{kept}; lower the learning rate of the phase or check the events for outliers"
+        return f"{kept}; {advice_on_failure(self.flow, self.objective)}"
 
     def _out_of_patience(self, epoch: int) -> bool:
         """Say whether the validation loss has not improved for too long."""

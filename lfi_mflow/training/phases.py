@@ -8,12 +8,24 @@ phase, and nothing in the loop knows its name.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from lfi_mflow.errors import ConfigError, UnknownNameError
 from lfi_mflow.training.objectives import OBJECTIVES
 
-__all__ = ["Phase", "learning_rate_factor", "sequential"]
+__all__ = [
+    "ALGORITHMS",
+    "Phase",
+    "alternating",
+    "density",
+    "learning_rate_factor",
+    "penalised",
+    "sequential",
+    "simultaneous",
+]
+
+CHART_RATE, LATENT_RATE, ALL_RATE = 2e-2, 5e-3, 2e-3
 
 
 @dataclass(frozen=True)
@@ -72,9 +84,58 @@ def sequential(
 ) -> tuple[Phase, ...]:
     """Return sequential M/D training (Brehmer and Cranmer 2020): manifold first, then density."""
     return (
-        Phase("chart", "reconstruction", chart_epochs, batch_size, learning_rate=2e-2),
-        Phase("latent", "latent-likelihood", latent_epochs, batch_size, learning_rate=5e-3),
+        Phase("chart", "reconstruction", chart_epochs, batch_size, CHART_RATE),
+        Phase("latent", "latent-likelihood", latent_epochs, batch_size, LATENT_RATE),
     )
+
+
+def density(epochs: int = 20, batch_size: int = 500) -> tuple[Phase, ...]:
+    """Return the density phase alone, for flows without a chart to learn."""
+    return (Phase("latent", "latent-likelihood", epochs, batch_size, LATENT_RATE),)
+
+
+def alternating(
+    rounds: int = 5, chart_epochs: int = 4, latent_epochs: int = 3, batch_size: int = 500
+) -> tuple[Phase, ...]:
+    """Return alternating M/D training (Brehmer and Cranmer 2020): rounds of both phases.
+
+    The peak learning rates fall from round to round along a cosine: later rounds
+    refine what earlier ones found.
+
+    Raises:
+        ConfigError: If there are no rounds.
+    """
+    if rounds < 1:
+        raise ConfigError("at least one round", str(rounds), "raise it")
+    phases: list[Phase] = []
+    for index in range(rounds):
+        factor = learning_rate_factor(index / rounds, warm_up=0.0)
+        rates = CHART_RATE * factor, LATENT_RATE * factor
+        phases += [
+            Phase(f"chart {index + 1}", "reconstruction", chart_epochs, batch_size, rates[0]),
+            Phase(f"latent {index + 1}", "latent-likelihood", latent_epochs, batch_size, rates[1]),
+        ]
+    return tuple(phases)
+
+
+def simultaneous(epochs: int = 20, batch_size: int = 500) -> tuple[Phase, ...]:
+    """Return maximum likelihood of all parts at once; unstable for a learned manifold."""
+    return (Phase("all", "likelihood", epochs, batch_size, ALL_RATE),)
+
+
+def penalised(epochs: int = 20, batch_size: int = 500) -> tuple[Phase, ...]:
+    """Return training of all parts at once, by likelihood and distance to the data."""
+    return (Phase("all", "penalised-likelihood", epochs, batch_size, ALL_RATE),)
+
+
+ALGORITHMS: Mapping[str, Callable[[], tuple[Phase, ...]]] = {
+    "sequential": sequential,
+    "alternating": alternating,
+    "simultaneous": simultaneous,
+    "penalised": penalised,
+    "density": density,
+}
+"""The training algorithms by the names they have in configuration files."""
 
 
 def learning_rate_factor(progress: float, warm_up: float) -> float:

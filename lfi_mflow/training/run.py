@@ -9,14 +9,14 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from lfi_mflow.config import from_table, read_toml
 from lfi_mflow.data import EventFile
-from lfi_mflow.errors import ConfigError
+from lfi_mflow.errors import ConfigError, UnknownNameError
 from lfi_mflow.flows import (
     Dimensions,
-    FlowSettings,
-    ManifoldFlow,
+    Flow,
     Model,
     ModelMetadata,
     build_flow,
@@ -31,7 +31,7 @@ from lfi_mflow.training.events import (
     check_events,
 )
 from lfi_mflow.training.loop import ProgressCallback, fit
-from lfi_mflow.training.phases import Phase, sequential
+from lfi_mflow.training.phases import ALGORITHMS, Phase
 
 __all__ = ["RunConfig", "read_run_config", "resolve_device", "train_model"]
 
@@ -46,14 +46,18 @@ class RunConfig:
 
     Arguments:
         model: Name of the preset.
-        latent_dim: Dimension n of the manifold; 0 takes it from the event file.
+        latent_dim: Dimension n of the manifold; 0 takes it from the event file, or
+            all dimensions for a model that learns no manifold.
         seed: Seed of weights, split and order.
         precision: ``"single"`` or ``"double"``.
         validation_fraction: Fraction of the events for validation.
         resident_bytes: Largest size of the features, parameters and latents
             that are kept on the device; larger files are streamed.
-        settings: Settings of the flow, see :class:`lfi_mflow.flows.FlowSettings`.
-        phases: The training algorithm.
+        settings: Settings of the flow, see the ``settings`` of its
+            :class:`lfi_mflow.flows.Preset`.
+        algorithm: Name of the training algorithm, a key of ``ALGORITHMS``; None
+            takes the phases, or without any the default of the model.
+        phases: A training algorithm spelt out; None takes the named one.
     """
 
     model: str = "m-flow"
@@ -63,24 +67,45 @@ class RunConfig:
     validation_fraction: float = 0.1
     resident_bytes: int = 2**30
     settings: dict[str, Any] = field(default_factory=dict)
-    phases: tuple[Phase, ...] = field(default_factory=sequential)
+    algorithm: str | None = None
+    phases: tuple[Phase, ...] | None = None
 
     def __post_init__(self) -> None:
         """Check the values."""
-        get_preset(self.model)
+        _check_algorithm(self)
         if not 0 <= self.seed < 2**63:
             raise ConfigError("0 <= seed < 2^63", str(self.seed), "choose another")
         if not 0 < self.validation_fraction < 1:
             raise ConfigError(
                 "0 < validation_fraction < 1", str(self.validation_fraction), "correct it"
             )
-        if not self.phases:
-            raise ConfigError("at least one phase", "none", "add a [[phases]] table")
+
+    @property
+    def schedule(self) -> tuple[Phase, ...]:
+        """What is trained: the phases, those of the algorithm, or those of the model's default."""
+        if self.phases is not None:
+            return self.phases
+        return ALGORITHMS[self.algorithm or get_preset(self.model).algorithms[0]]()
 
     def with_epochs(self, epochs: int) -> RunConfig:
         """Return the configuration with another number of epochs in every phase."""
-        phases = tuple(dataclasses.replace(phase, epochs=epochs) for phase in self.phases)
-        return dataclasses.replace(self, phases=phases)
+        phases = tuple(dataclasses.replace(phase, epochs=epochs) for phase in self.schedule)
+        return dataclasses.replace(self, algorithm=None, phases=phases)
+
+
+def _check_algorithm(config: RunConfig) -> None:
+    """Check that a model and its training algorithm exist and suit each other."""
+    suitable = get_preset(config.model).algorithms
+    if config.phases is not None:
+        if config.algorithm is not None:
+            raise ConfigError(
+                "an algorithm or [[phases]]", "both", "keep the one that is to be used"
+            )
+        if not config.phases:
+            raise ConfigError("at least one phase", "none", "add a [[phases]] table")
+    elif config.algorithm is not None and config.algorithm not in suitable:
+        known = f"the model {config.model} trains with: {', '.join(suitable)}"
+        raise UnknownNameError("training algorithm", config.algorithm, suitable, known)
 
 
 def read_run_config(path: Path | str) -> RunConfig:
@@ -146,7 +171,7 @@ def train_model(
         events = _training_events(file, config, dimensions, device)
         history = fit(
             flow,
-            config.phases,
+            config.schedule,
             events,
             seed=config.seed,
             units=[observable.unit for observable in file.metadata.observables],
@@ -164,7 +189,7 @@ def train_model(
                 "configuration": _run_table(config),
                 "nonfinite": bad,
                 "n_validation": events.n_validation,
-                "distance_quantiles": _distance_quantiles(flow, events),
+                **_distances(flow, events),
             },
             history=history.to_table(),
             provenance=provenance(),
@@ -173,32 +198,33 @@ def train_model(
 
 
 def _run_table(config: RunConfig) -> dict[str, Any]:
-    """Return the configuration as plain values."""
-    table = dataclasses.asdict(config)
-    return {**table, "phases": list(table["phases"])}
+    """Return the configuration as plain values, with the phases spelt out."""
+    phases = [dataclasses.asdict(phase) for phase in config.schedule]
+    return {**dataclasses.asdict(config), "phases": phases}
 
 
 def _all_settings(config: RunConfig) -> dict[str, Any]:
     """Return the settings of the flow with the defaults spelt out: those may change one day."""
-    settings = from_table(FlowSettings, config.settings, f"the settings of {config.model}")
+    kind = get_preset(config.model).settings
+    settings = from_table(kind, config.settings, f"the settings of {config.model}")
     return dataclasses.asdict(settings)
 
 
 def _dimensions(file: EventFile, config: RunConfig) -> Dimensions:
     """Take the dimensions from the file and the configuration."""
-    latent = config.latent_dim or file.metadata.manifold_dim
+    data = len(file.metadata.observables)
+    ambient = get_preset(config.model).ambient
+    latent = config.latent_dim or (data if ambient else file.metadata.manifold_dim)
     if latent is None:
         raise ConfigError(
             "the manifold's dimension n",
             f"none in {file.path} and none given",
             "give --latent-dim n",
         )
-    return Dimensions(
-        data=len(file.metadata.observables), latent=latent, theta=len(file.metadata.parameters)
-    )
+    return Dimensions(data=data, latent=latent, theta=len(file.metadata.parameters))
 
 
-def _initial_flow(config: RunConfig, dimensions: Dimensions) -> ManifoldFlow:
+def _initial_flow(config: RunConfig, dimensions: Dimensions) -> Flow:
     """Build the flow with seeded weights, leaving the global random state alone."""
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
@@ -227,10 +253,33 @@ def _training_events(
 
 
 @torch.no_grad()
-def _distance_quantiles(flow: ManifoldFlow, events: TrainingEvents) -> list[float]:
-    """Return 1001 quantiles of the distance of validation events to the manifold."""
-    blocks = [flow.reconstruction_error(x).cpu().double() for x in events.validation_events()]
-    distances = torch.cat(blocks)
+def _distances(flow: Flow, events: TrainingEvents) -> dict[str, Any]:
+    """Return 1001 quantiles of the distance of validation events to the manifold.
+
+    Beside them, the mean distances to the plane of the first n principal axes, for
+    a chart that is worse has learnt nothing, and to the centre of all events.
+    Where there is no manifold there is nothing to measure.
+    """
+    if flow.chart is None:
+        return {}
+    blocks: list[tuple[Tensor, Tensor, Tensor]] = []
+    for x in events.validation_events():
+        plane, centre = (_axes_distance(flow, x, axes) for axes in (flow.latent_dim, 0))
+        blocks.append((flow.reconstruction_error(x), plane, centre))
+    distances, planes, centres = (
+        torch.cat(parts).cpu().double() for parts in zip(*blocks, strict=True)
+    )
     # numpy, because torch.quantile refuses more than 16 million values
     quantiles = np.quantile(distances.numpy(), np.linspace(0, 1, _QUANTILES))
-    return [float(value) for value in quantiles]
+    return {
+        "distance_quantiles": [float(value) for value in quantiles],
+        "plane_distance": planes.mean().item(),
+        "centre_distance": centres.mean().item(),
+    }
+
+
+def _axes_distance(flow: Flow, x: Tensor, axes: int) -> Tensor:
+    """Distance of events to the plane of the first principal axes: (B, d) -> (B,)."""
+    standardised = flow.standardisation.inverse(x)
+    standardised[..., axes:] = 0
+    return (x - flow.standardisation(standardised)).norm(dim=-1)

@@ -13,9 +13,14 @@ def test_every_preset_is_listed_with_its_paper(run):
         assert preset.name in result.out
         assert preset.source in result.out
         assert _DENSITIES[preset.reference] in result.out
+        assert preset.limits in result.out
+        assert f"{preset.algorithms[0]} (default)" in result.out
 
 
 def test_json_says_what_the_density_refers_to(run):
-    (record,) = (row for row in json.loads(run("models", "--json").out) if row["name"] == "m-flow")
+    records = json.loads(run("models", "--json").out)
+    assert [row["name"] for row in records] == list(PRESETS)
+    (record,) = (row for row in records if row["name"] == "m-flow")
+    assert record["algorithms"] == list(PRESETS["m-flow"].algorithms)
     assert record["reference"] == "hausdorff"
     assert "not comparable with ambient densities" in record["density"]

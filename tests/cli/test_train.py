@@ -2,10 +2,12 @@
 
 import json
 import signal
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from lfi_mflow.cli.train import _warn_of_divergence
 from lfi_mflow.flows import load_model
 
 
@@ -148,3 +150,80 @@ def _refuse_models(replace):
         return replace(path, target)
 
     return refuse
+
+
+LIKELIHOOD = """
+[settings.chart]
+hidden = 8
+layers = 1
+blocks = 1
+[settings.latent]
+transforms = 1
+hidden = 8
+[[phases]]
+name = "all"
+objective = "likelihood"
+epochs = 4
+batch_size = 200
+learning_rate = {rate}
+"""
+
+
+@pytest.mark.parametrize(
+    ("model", "rate", "remedy"),
+    [("m-flow", 0.03, "has no maximum: train with algorithm ="), ("pie", 0.1, "a lower learning")],
+)
+def test_a_chart_that_was_not_learnt_is_told(run, study, tmp_path, model, rate, remedy):
+    """Maximum likelihood lets the manifold of the first drift away while the loss falls."""
+    (tmp_path / "run.toml").write_text(LIKELIHOOD.format(rate=rate))
+    options = ["--config", tmp_path / "run.toml", "--model", model, "--threads", 1]
+    result = run("train", study.events, *options, "-o", tmp_path / "m.mflow")
+    assert result.status == 0
+    (line,) = (line for line in result.err.splitlines() if "it was not learnt" in line)
+    assert remedy in line
+
+
+def test_losses_that_are_not_finite_are_an_error_that_says_why(run, study, tmp_path):
+    (tmp_path / "run.toml").write_text(LIKELIHOOD.format(rate=0.3))
+    options = ["--config", tmp_path / "run.toml", "--threads", 1]
+    result = run("train", study.events, *options, "-o", tmp_path / "m.mflow")
+    assert result.status == 1
+    assert "the training diverged: maximum likelihood of a manifold has no maximum" in result.err
+
+
+@pytest.mark.parametrize(("distance", "warnings"), [(0.9, 1), (1.02, 1), (1.04, 2)])
+def test_a_phase_that_got_worse_is_told(capsys, distance, warnings):
+    phase = {"name": "all", "objective": "likelihood", "best_epoch": 1, "diverged": True}
+    training = {"plane_distance": 1.0, "centre_distance": 3.0}
+    metadata = SimpleNamespace(history={"phases": [phase]}, preset="m-flow", training=training)
+    _warn_of_divergence(metadata, distance)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == warnings
+    assert lines[0].startswith("Warning: phase 'all' diverged")
+    assert "the weights of epoch 2 were kept" in lines[0]
+
+
+def test_a_training_that_goes_well_is_not_warned_of(run, study, tmp_path):
+    (tmp_path / "run.toml").write_text(LIKELIHOOD.format(rate=3e-3))
+    options = ["--config", tmp_path / "run.toml", "--model", "pie", "--threads", 1]
+    result = run("train", study.events, *options, "-o", tmp_path / "m.mflow")
+    assert result.status == 0
+    assert "diverged" not in result.err
+
+
+def test_a_model_without_a_manifold(run, refused, study, tmp_path):
+    (tmp_path / "run.toml").write_text("[settings.latent]\ntransforms = 1\nhidden = 8\n")
+    options = ["--config", tmp_path / "run.toml", "--model", "af", "--epochs", 1, "--threads", 1]
+    line = refused(
+        tmp_path, "train", study.events, *options, "--latent-dim", 2, "-o", tmp_path / "m.mflow"
+    )
+    assert "n = d = 3" in line
+    trained = run("train", study.events, *options, "-o", tmp_path / "m.mflow")
+    assert trained.status == 0
+    assert "manifold" not in trained.out
+    path = tmp_path / "p.nc"
+    infer = ["infer", tmp_path / "m.mflow", "--observed", study.observed, "--method", "grid"]
+    result = run(*infer, "-o", path, "--json")
+    assert result.status == 0
+    assert json.loads(result.out)["off_manifold_p_value"] is None
+    assert run("report", tmp_path / "m.mflow", path, "-o", tmp_path / "r.html").status == 0

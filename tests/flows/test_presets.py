@@ -1,15 +1,18 @@
 """Presets and the flows that are built from tables."""
 
 import pytest
+import torch
 
 from lfi_mflow.errors import ConfigError, UnknownNameError
-from lfi_mflow.flows import PRESETS, Dimensions, build_flow, get_preset
+from lfi_mflow.flows import PRESETS, Dimensions, FlowSettings, build_flow, get_preset
 
 
 def test_presets_say_where_they_come_from():
     for name, preset in PRESETS.items():
         assert preset.name == name
         assert preset.summary
+        assert preset.limits
+        assert issubclass(preset.settings, FlowSettings)
         assert "arXiv:" in preset.source
         assert preset.reference in {"lebesgue", "hausdorff", "latent", "bound"}
         assert get_preset(name) is preset
@@ -60,6 +63,25 @@ def test_an_unknown_setting_offers_the_nearest(settings, match):
 def test_a_setting_that_cannot_be(settings):
     with pytest.raises(ConfigError):
         build_flow("m-flow", Dimensions(3, 2, 1), settings)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_has_settings_of_its_own(name):
+    """What belongs to the chart of one is no setting of another."""
+    d = 3
+    dimensions = Dimensions(d, d if PRESETS[name].ambient else 2, 1)
+    flow = build_flow(name, dimensions, {"latent": {"transforms": 3, "hidden": 10}})
+    assert any(".transforms.2." in key for key in flow.latent.state_dict())
+    parts = {"af": set(), "pae": {"encoder", "decoder"}, "me-flow": {"chart", "encoder"}}
+    allowed = parts.get(name, {"chart"})
+    for part in ("chart", "encoder", "decoder"):
+        table = {part: {"hidden": 12, "blocks": 1}}
+        if part not in allowed:
+            with pytest.raises(UnknownNameError, match=f"settings of {name}"):
+                build_flow(name, dimensions, table)
+            continue
+        shapes = [value.shape for value in build_flow(name, dimensions, table).chart.parameters()]
+        assert torch.Size([12, 12]) in shapes
 
 
 def test_dimensions_that_cannot_be():

@@ -19,3 +19,14 @@ def test_training_scales_follow_the_losses(history):
 @pytest.mark.parametrize("history", [{}, {"phases": []}, {"phases": [{"name": "a", "epochs": []}]}])
 def test_no_history_is_said(history):
     assert "no training history" in training_figure(history).texts[0].get_text()
+
+
+def test_many_phases_take_several_rows(history):
+    """An alternating training has ten; beside each other they could not be read."""
+    many = {"phases": 5 * history["phases"]}
+    figure = training_figure(many)
+    assert len(figure.axes) == 20
+    width, height = figure.get_size_inches()
+    assert width < 4 * height
+    two = training_figure(history).get_size_inches()
+    assert (width, height) == (2 * two[0], 3 * two[1])

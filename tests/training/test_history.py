@@ -1,5 +1,6 @@
 """The record of a run."""
 
+import dataclasses
 import json
 
 from lfi_mflow.training import EpochRecord, History, PhaseRecord
@@ -15,6 +16,16 @@ def test_the_best_epoch_is_the_first_of_the_smallest():
     assert _phase("chart", [3.0]).best_epoch == 0
 
 
+def test_a_phase_that_ends_above_its_start_diverged():
+    assert _phase("all", [3.0, 1.0, 5.0]).diverged
+    assert not _phase("all", [3.0, 1.0, 2.0]).diverged
+    assert not _phase("all", [3.0, 1.0, 3.0]).diverged
+    assert not _phase("all", [1.0, 2.0]).diverged  # too few to tell from noise
+    overfitted = _phase("all", [3.0, 1.0, 5.0])
+    overfitted.epochs[2] = dataclasses.replace(overfitted.epochs[2], train=0.1)
+    assert not overfitted.diverged
+
+
 def test_the_table_survives_json():
     history = History([_phase("chart", [3.0, 1 / 3, 2.0]), _phase("latent", [-1.0])])
     table = json.loads(json.dumps(history.to_table()))
@@ -22,4 +33,5 @@ def test_the_table_survives_json():
     chart = table["phases"][0]
     assert chart["best_epoch"] == 1
     assert chart["seconds"] == 1.5
+    assert chart["diverged"] is False
     assert chart["epochs"][1]["validation"] == 1 / 3

@@ -8,11 +8,13 @@ import pytest
 import torch
 
 from lfi_mflow.errors import Interrupted, TrainingError
+from lfi_mflow.flows import Dimensions, LatentFlow, build_flow
 from lfi_mflow.training import (
     OBJECTIVES,
     CheckpointFile,
     History,
     LatentLikelihood,
+    Likelihood,
     Phase,
     TrainingEvents,
     fit,
@@ -152,6 +154,64 @@ def test_gradients_are_clipped(make_flow, make_resident, phases, monkeypatch):
     assert min(norms) > 1e-3
 
 
+def test_the_latents_are_standardised_once(make_flow, make_resident, phases, monkeypatch):
+    """A second time would move the splines and the base away from what they have learnt."""
+    calls = []
+    original = LatentFlow.standardise
+
+    def noted(self, u, theta):
+        calls.append(u)
+        original(self, u, theta)
+
+    monkeypatch.setattr(LatentFlow, "standardise", noted)
+    flow, events = make_flow(), make_resident(400)
+    rounds = [
+        dataclasses.replace(phase, name=f"{phase.name} {index}")
+        for index in range(3)
+        for phase in phases
+    ]
+    history = fit(flow, rounds, events, seed=0)
+    assert len(calls) == 1
+    torch.testing.assert_close(flow.latent.u_mean, calls[0].mean(dim=0))
+    assert (events.prepare(flow.encode).some().prepared - calls[0]).abs().max() > 1e-3
+    latent = [phase.epochs for phase in history.phases[1::2]]
+    # a later round goes on from what the earlier one has learnt
+    assert latent[2][-1].validation < latent[0][0].validation
+
+
+@pytest.mark.parametrize("at", [("latent 0", 2), ("chart 1", 7), ("latent 1", 9)], ids=str)
+def test_rounds_are_resumed_without_standardising_again(
+    make_flow, make_resident, phases, stop, tmp_path, same_run, at
+):
+    rounds = [
+        dataclasses.replace(phase, name=f"{phase.name} {index}", epochs=3)
+        for index in range(2)
+        for phase in phases
+    ]
+    undisturbed = make_flow()
+    expected = fit(undisturbed, rounds, make_resident(400), seed=0)
+    checkpoints = CheckpointFile(tmp_path / "run.ckpt", {})
+    options = {"seed": 0, "checkpoints": checkpoints}
+    with pytest.raises(Interrupted):
+        fit(make_flow(), rounds, make_resident(400), progress=stop(*at), **options)
+    resumed = make_flow(seed=9)
+    history = fit(resumed, rounds, make_resident(400), **options)
+    same_run((resumed, history.to_table()), (undisturbed, expected.to_table()))
+
+
+@pytest.mark.parametrize("objective", ["likelihood", "penalised-likelihood"])
+def test_all_parts_can_train_at_once(make_flow, make_resident, objective):
+    flow, events = make_flow(), make_resident(400)
+    start = _state(flow)
+    (record,) = fit(
+        flow, [Phase("all", objective, 3, 72, 1e-3)], events, seed=0, units=["a", "b"]
+    ).phases
+    weights = {name for name, _ in flow.named_parameters()}
+    assert weights <= _changed(start, _state(flow), "")
+    assert record.epochs[-1].validation < record.epochs[0].validation
+    assert not record.diverged
+
+
 # -- the best weights
 
 
@@ -219,7 +279,8 @@ def weighted_and_repeated(make_events):
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_a_weight_counts_as_copies(make_flow, weighted_and_repeated, objective, monkeypatch):
     # standardisation is fitted without weights: keep it out of the comparison
-    monkeypatch.setattr(LatentLikelihood, "begin", lambda *_: None)
+    for kind in (LatentLikelihood, Likelihood):
+        monkeypatch.setattr(kind, "begin", lambda *_: None)
     phase = Phase("one", objective, 3, 100, 1e-2, 0.0, 0.0, 1.0, 0)
     flows = make_flow(), make_flow()
     records = [
@@ -299,6 +360,24 @@ def test_a_failure_in_the_first_epoch(make_flow, make_resident, phases, monkeypa
     monkeypatch.setitem(OBJECTIVES, "latent-likelihood", Faulty("loss", 1))
     with pytest.raises(TrainingError, match=r"step 1 \(epoch 1, batch 1 of 5\); no epoch of it"):
         fit(make_flow(), phases[1:], make_resident(400), seed=0)
+
+
+class Unbounded(Likelihood):
+    """A likelihood that ends where that of a manifold may end."""
+
+    def loss(self, flow, prepared, theta):
+        return super().loss(flow, prepared, theta) * math.nan
+
+
+@pytest.mark.parametrize(
+    ("model", "n", "advice"),
+    [("m-flow", 1, 'has no maximum; train with algorithm = "sequential"'), ("af", 2, "lower the")],
+)
+def test_a_likelihood_that_diverges_says_why(make_resident, monkeypatch, model, n, advice):
+    monkeypatch.setitem(OBJECTIVES, "likelihood", Unbounded())
+    flow = build_flow(model, Dimensions(2, n, 1), {"latent": {"hidden": 8}}).double()
+    with pytest.raises(TrainingError, match=advice):
+        fit(flow, [Phase("all", "likelihood", 2)], make_resident(100), seed=0)
 
 
 # -- seeds and interruption

@@ -5,7 +5,16 @@ import math
 import pytest
 
 from lfi_mflow.errors import ConfigError, UnknownNameError
-from lfi_mflow.training import OBJECTIVES, Phase, sequential
+from lfi_mflow.training import (
+    ALGORITHMS,
+    OBJECTIVES,
+    Phase,
+    alternating,
+    density,
+    penalised,
+    sequential,
+    simultaneous,
+)
 from lfi_mflow.training.phases import learning_rate_factor
 
 
@@ -46,6 +55,54 @@ def test_sequential_is_a_manifold_phase_and_a_density_phase():
     assert (latent.objective, latent.epochs, latent.batch_size) == ("latent-likelihood", 4, 77)
     assert OBJECTIVES[chart.objective].part == "chart"
     assert OBJECTIVES[latent.objective].part == "latent"
+
+
+def test_alternating_is_rounds_of_both_phases():
+    phases = alternating(rounds=3, chart_epochs=2, latent_epochs=5, batch_size=77)
+    assert [phase.name for phase in phases[:4]] == ["chart 1", "latent 1", "chart 2", "latent 2"]
+    assert len(phases) == 6
+    for offset, (pattern, epochs) in enumerate(zip(sequential(), (2, 5), strict=True)):
+        mine = phases[offset::2]
+        assert {phase.objective for phase in mine} == {pattern.objective}
+        assert {(phase.epochs, phase.batch_size) for phase in mine} == {(epochs, 77)}
+        rates = [phase.learning_rate for phase in mine]
+        assert rates[0] == pattern.learning_rate
+        assert rates == sorted(rates, reverse=True)
+        assert 0 < rates[-1] < 0.5 * rates[0]
+
+
+def test_alternating_costs_as_much_as_sequential():
+    totals = [
+        [sum(p.epochs for p in phases if p.objective == name) for name in OBJECTIVES]
+        for phases in (sequential(), alternating())
+    ]
+    assert totals[0] == totals[1]
+
+
+@pytest.mark.parametrize("rounds", [0, -1])
+def test_rounds_that_cannot_be(rounds):
+    with pytest.raises(ConfigError, match="at least one round"):
+        alternating(rounds)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "objective", "part"),
+    [
+        (density, "latent-likelihood", "latent"),
+        (simultaneous, "likelihood", "all"),
+        (penalised, "penalised-likelihood", "all"),
+    ],
+)
+def test_algorithms_of_one_phase(algorithm, objective, part):
+    (phase,) = algorithm(epochs=3, batch_size=77)
+    assert (phase.objective, phase.epochs, phase.batch_size) == (objective, 3, 77)
+    assert OBJECTIVES[objective].part == part
+
+
+def test_the_phases_of_an_algorithm_can_be_told_apart():
+    for make in ALGORITHMS.values():
+        names = [phase.name for phase in make()]
+        assert len(set(names)) == len(names)
 
 
 def test_the_rate_rises_and_falls_to_zero():

@@ -15,9 +15,17 @@ from lfi_mflow.errors import (
     Interrupted,
     UnknownNameError,
 )
-from lfi_mflow.flows import Dimensions, load_model, save_model
+from lfi_mflow.flows import PRESETS, Dimensions, load_model, save_model
 from lfi_mflow.simulation import Events
-from lfi_mflow.training import RunConfig, read_run_config, resolve_device, train_model
+from lfi_mflow.training import (
+    ALGORITHMS,
+    Phase,
+    RunConfig,
+    alternating,
+    read_run_config,
+    resolve_device,
+    train_model,
+)
 from lfi_mflow.training import run as run_module
 
 
@@ -64,6 +72,20 @@ def test_the_distance_quantiles(path, config):
     for extreme in (quantiles[0], quantiles[-1]):
         assert (distances / extreme - 1).abs().min() < 1e-9
     assert quantiles[500] == pytest.approx(distances.median().item(), rel=0.5)
+
+
+def test_the_plane_and_the_centre_are_measured_beside_the_manifold(path, config):
+    """On (t, 10 t^2): the plane is a line, the centre the mean."""
+    double = dataclasses.replace(config, precision="double", validation_fraction=0.5)
+    training = train_model(path, double).metadata.training
+    with EventFile(path) as file:
+        x = file.read().x
+    scaled = (x - x.mean(axis=0)) / x.std(axis=0)
+    first = np.linalg.eigh(np.cov(scaled.T))[1][:, -1:]
+    plane = (scaled - scaled @ first @ first.T) * x.std(axis=0)
+    expected = [np.linalg.norm(r, axis=1).mean() for r in (plane, x - x.mean(axis=0))]
+    found = [training["plane_distance"], training["centre_distance"]]
+    assert found == pytest.approx(expected, rel=0.2)
 
 
 def _global_states():
@@ -239,6 +261,9 @@ def test_files_that_cannot_be_trained_on(tmp_path, config):
         ({"seed": -1}, "0 <= seed"),
         ({"seed": 2**64}, "0 <= seed"),
         ({"model": "mflow"}, "did you mean 'm-flow'"),
+        ({"algorithm": "alternating"}, r"an algorithm or \[\[phases\]\], found both"),
+        ({"algorithm": "alternatng", "phases": None}, "did you mean 'alternating'"),
+        ({"algorithm": "density", "phases": None}, "m-flow trains with: sequential, alternating"),
     ],
 )
 def test_configurations_that_cannot_be(config, change, match):
@@ -250,6 +275,54 @@ def test_with_epochs_changes_all_phases_and_nothing_else(config):
     longer = config.with_epochs(7)
     assert [phase.epochs for phase in longer.phases] == [7, 7]
     assert dataclasses.replace(longer, phases=config.phases) == config
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_the_algorithm_is_the_default_of_the_model_unless_named(name, phases):
+    preset = PRESETS[name]
+    assert RunConfig(model=name).schedule == ALGORITHMS[preset.algorithms[0]]()
+    for algorithm in preset.algorithms:
+        assert RunConfig(model=name, algorithm=algorithm).schedule == ALGORITHMS[algorithm]()
+    assert RunConfig(model=name, phases=phases).schedule == phases
+    # as the command line does it: another model brings its own algorithm
+    assert dataclasses.replace(RunConfig(), model=name) == RunConfig(model=name)
+
+
+def test_an_algorithm_in_toml(tmp_path):
+    path = tmp_path / "run.toml"
+    path.write_text('algorithm = "alternating"')
+    config = read_run_config(path)
+    assert config.schedule == alternating()
+    shorter = config.with_epochs(1)
+    assert [phase.epochs for phase in shorter.schedule] == [1] * len(alternating())
+    assert [phase.name for phase in shorter.schedule] == [phase.name for phase in alternating()]
+
+
+def test_the_model_spells_its_phases_out(path):
+    """Defaults may change; what was done is in the file."""
+    small = {"chart": {"layers": 1, "hidden": 8}, "latent": {"transforms": 1, "hidden": 8}}
+    short = RunConfig(settings=small).with_epochs(1)
+    stored = train_model(path, short).metadata.training["configuration"]
+    assert [Phase(**phase) for phase in stored["phases"]] == list(short.schedule)
+
+
+def test_an_ambient_flow_takes_all_dimensions(path):
+    config = RunConfig(model="af", settings={"latent": {"transforms": 1, "hidden": 8}}).with_epochs(
+        1
+    )
+    model = train_model(path, config)
+    assert model.metadata.dimensions == Dimensions(2, 2, 1)
+    assert not any("distance" in name for name in model.metadata.training)
+    given = dataclasses.replace(config, latent_dim=2)
+    assert train_model(path, given).metadata.dimensions == Dimensions(2, 2, 1)
+    with pytest.raises(ConfigError, match=r"n = d = 2 .*found n = 1.*--latent-dim"):
+        train_model(path, dataclasses.replace(config, latent_dim=1))
+
+
+def test_a_chart_cannot_be_trained_where_there_is_none(path, phases):
+    config = RunConfig(model="af", phases=phases)
+    with pytest.raises(ConfigError, match="a model with a chart to train"):
+        train_model(path, config)
 
 
 def test_reading_a_configuration(tmp_path):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from lfi_mflow.config import from_table
-from lfi_mflow.flows import FlowSettings
+from lfi_mflow.flows import ManifoldSettings
 from lfi_mflow.training import RunConfig, read_run_config
 
 STUDY = Path(__file__).parents[2] / "workflows" / "polynomial_surface"
@@ -62,6 +62,6 @@ def test_the_rules_fit_together(tmp_path):
 def test_the_training_file_spells_out_the_defaults():
     config = read_run_config(STUDY / "m-flow.toml")
     default = RunConfig()
-    assert config.phases == default.phases
+    assert config.phases == default.schedule
     assert config.validation_fraction == default.validation_fraction
-    assert from_table(FlowSettings, config.settings, "settings") == FlowSettings()
+    assert from_table(ManifoldSettings, config.settings, "settings") == ManifoldSettings()

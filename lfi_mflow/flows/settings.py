@@ -1,0 +1,165 @@
+"""What a preset takes: the dimensions of a problem and the settings of a flow.
+
+Each preset has a settings class of its own. All of them know a lower bound of
+the number of weights, so that the header of a model file can be held against the
+file before anything is built.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+
+from lfi_mflow.charts import CouplingSettings, NetworkSettings
+from lfi_mflow.errors import ConfigError
+from lfi_mflow.flows.latent import LatentSettings
+
+__all__ = [
+    "AmbientSettings",
+    "AutoencoderSettings",
+    "Dimensions",
+    "EncodedSettings",
+    "FlowSettings",
+    "ManifoldSettings",
+    "PieSettings",
+]
+
+
+@dataclass(frozen=True)
+class Dimensions:
+    """The dimensions of a problem.
+
+    Arguments:
+        data: Dimension d of the events.
+        latent: Dimension n of the manifold.
+        theta: Number p of parameters.
+
+    Raises:
+        ConfigError: If one is negative.
+    """
+
+    data: int
+    latent: int
+    theta: int
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        if min(self.data, self.latent, self.theta) < 0:
+            raise ConfigError("dimensions >= 0", str(self), "correct them")
+
+
+class FlowSettings(ABC):
+    """The architecture of a flow: what the settings of all presets have in common.
+
+    Attributes:
+        latent: The latent flow.
+    """
+
+    latent: LatentSettings
+
+    @abstractmethod
+    def least_elements(self, dimensions: Dimensions) -> int:
+        """Return a lower bound of the number of weights, to hold against a file before building."""
+
+
+@dataclass(frozen=True)
+class AmbientLatentSettings(LatentSettings):
+    """The architecture of a latent flow that has the whole density to bend.
+
+    Arguments:
+        transforms: Number of autoregressive spline transforms.
+        bins: Number of bins of each spline.
+        hidden: Width of the two hidden layers of each transform and of the base.
+        components: Number of Gaussians of the base.
+    """
+
+    transforms: int = 5
+    bins: int = 10
+
+
+@dataclass(frozen=True)
+class AmbientSettings(FlowSettings):
+    """The architecture of an ambient flow.
+
+    Arguments:
+        latent: The flow on all d standardised coordinates.
+    """
+
+    latent: AmbientLatentSettings = field(default_factory=AmbientLatentSettings)
+
+    def least_elements(self, dimensions: Dimensions) -> int:
+        """Return a lower bound of the number of weights."""
+        return self.latent.least_elements(dimensions.latent, dimensions.theta)
+
+
+@dataclass(frozen=True)
+class ManifoldSettings(FlowSettings):
+    """The architecture of an M-flow.
+
+    Arguments:
+        chart: The coupling bijection of the chart.
+        latent: The latent flow.
+    """
+
+    chart: CouplingSettings = field(default_factory=CouplingSettings)
+    latent: LatentSettings = field(default_factory=LatentSettings)
+
+    def least_elements(self, dimensions: Dimensions) -> int:
+        """Return a lower bound of the number of weights."""
+        chart = self.chart.least_elements(dimensions.data, dimensions.latent)
+        return chart + self.latent.least_elements(dimensions.latent, dimensions.theta)
+
+
+@dataclass(frozen=True)
+class PieSettings(ManifoldSettings):
+    """The architecture of a pseudo-invertible encoder.
+
+    Arguments:
+        chart: The coupling bijection.
+        latent: The latent flow.
+        epsilon: Standard deviation off the manifold, in standardised units.
+    """
+
+    epsilon: float = 0.01
+
+
+@dataclass(frozen=True)
+class EncodedSettings(FlowSettings):
+    """The architecture of an M_e-flow.
+
+    Arguments:
+        chart: The coupling bijection that decodes.
+        encoder: The network that encodes.
+        latent: The latent flow.
+    """
+
+    chart: CouplingSettings = field(default_factory=CouplingSettings)
+    encoder: NetworkSettings = field(default_factory=NetworkSettings)
+    latent: LatentSettings = field(default_factory=LatentSettings)
+
+    def least_elements(self, dimensions: Dimensions) -> int:
+        """Return a lower bound of the number of weights."""
+        d, n = dimensions.data, dimensions.latent
+        chart = self.chart.least_elements(d, n) + self.encoder.least_elements(d, n)
+        return chart + self.latent.least_elements(n, dimensions.theta)
+
+
+@dataclass(frozen=True)
+class AutoencoderSettings(FlowSettings):
+    """The architecture of a probabilistic autoencoder.
+
+    Arguments:
+        encoder: The network that encodes.
+        decoder: The network that decodes.
+        latent: The latent flow.
+    """
+
+    encoder: NetworkSettings = field(default_factory=NetworkSettings)
+    decoder: NetworkSettings = field(default_factory=NetworkSettings)
+    latent: LatentSettings = field(default_factory=LatentSettings)
+
+    def least_elements(self, dimensions: Dimensions) -> int:
+        """Return a lower bound of the number of weights."""
+        d, n = dimensions.data, dimensions.latent
+        chart = self.encoder.least_elements(d, n) + self.decoder.least_elements(n, d)
+        return chart + self.latent.least_elements(n, dimensions.theta)

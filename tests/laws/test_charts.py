@@ -1,0 +1,143 @@
+"""The laws of bijections and charts, one table for all of each."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch.autograd.functional import jacobian
+
+from lfi_mflow.charts import (
+    AutoencoderChart,
+    Bijection,
+    Chart,
+    Composition,
+    CouplingChart,
+    CouplingSettings,
+    EncodedChart,
+    NetworkSettings,
+    SplineCoupling,
+    Standardisation,
+    TriangularLinear,
+)
+from lfi_mflow.geometry import log_volume_by_minor, log_volume_by_tangents
+
+
+@dataclass(frozen=True)
+class ChartCase:
+    """How to make a chart, the dimensions (d, n) to try, and what it is excused from."""
+
+    make: Callable[[int, int], Chart]
+    dims: list[tuple[int, int]]
+    exact_left_inverse: bool = True
+
+
+SMALL = CouplingSettings(layers=3, bins=4, bound=4.0, hidden=8, blocks=1)
+SMALL_NETWORK = NetworkSettings(hidden=8, blocks=1)
+CHART_DIMS = [(2, 1), (3, 2), (5, 2)]
+CHARTS = {
+    AutoencoderChart: ChartCase(
+        lambda d, n: AutoencoderChart(d, n, SMALL_NETWORK, SMALL_NETWORK),
+        CHART_DIMS,
+        exact_left_inverse=False,
+    ),
+    CouplingChart: ChartCase(lambda d, n: CouplingChart(d, n, SMALL), CHART_DIMS),
+    EncodedChart: ChartCase(
+        lambda d, n: EncodedChart(d, n, SMALL, SMALL_NETWORK),
+        CHART_DIMS,
+        exact_left_inverse=False,
+    ),
+}
+# class: how to make one of dimension d, given the fixture ``scaling``
+BIJECTIONS = {
+    Composition: lambda d, scaling: Composition(
+        [TriangularLinear(d), scaling(d), TriangularLinear(d)]
+    ),
+    SplineCoupling: lambda d, scaling: SplineCoupling(d, 1, SMALL, moves_head=False),
+    Standardisation: lambda d, scaling: scaling(d),
+    TriangularLinear: lambda d, scaling: TriangularLinear(d),
+}
+
+CHART_CASES = [(kind, dims) for kind, case in CHARTS.items() for dims in case.dims]
+EXACT_CHARTS = [(kind, dims) for kind, dims in CHART_CASES if CHARTS[kind].exact_left_inverse]
+each_chart = pytest.mark.parametrize(("kind", "dims"), CHART_CASES)
+each_bijection = pytest.mark.parametrize("kind", BIJECTIONS)
+
+
+def _package_classes(base):
+    """All final classes of the package below a base class."""
+    found = set()
+    for kind in base.__subclasses__():
+        below = _package_classes(kind)
+        if not below and kind.__module__.startswith("lfi_mflow."):
+            found.add(kind)
+        found |= below
+    return found
+
+
+@pytest.mark.parametrize(("base", "table"), [(Chart, CHARTS), (Bijection, BIJECTIONS)])
+def test_no_chart_or_bijection_escapes(base, table):
+    assert set(table) == _package_classes(base)
+
+
+@each_bijection
+def test_bijections_invert_and_know_their_determinant(perturb, scaling, kind, dtype):
+    bijection = perturb(BIJECTIONS[kind](4, scaling)).to(dtype)
+    z = torch.randn(20, 4).to(dtype)
+    x = bijection(z)
+    back, log_det = bijection.inverse_and_log_det(x)
+    exact = [torch.linalg.slogdet(jacobian(lambda r: bijection.inverse(r[None])[0], r)) for r in x]
+    eps = torch.finfo(dtype).eps
+    assert (back - z).abs().max() < 1e4 * eps
+    assert torch.equal(bijection.inverse(x), back)
+    assert (log_det - torch.stack([d.logabsdet for d in exact])).abs().max() < 1e4 * eps
+
+
+@each_chart
+def test_charts_start_as_the_plane_of_the_first_axes(kind, dims, dtype):
+    """After the standardisation these are the principal ones: training starts at PCA."""
+    chart = CHARTS[kind].make(*dims).to(dtype)
+    x = torch.randn(40, dims[0]).to(dtype)
+    close = {"rtol": 0, "atol": 1e2 * torch.finfo(dtype).eps}
+    torch.testing.assert_close(chart.encode(x), x[:, : dims[1]], **close)
+    plane = torch.cat([x[:, : dims[1]], torch.zeros_like(x[:, dims[1] :])], dim=1)
+    torch.testing.assert_close(chart.decode(x[:, : dims[1]]), plane, **close)
+
+
+@each_chart
+def test_charts_are_bent_maps_between_the_dimensions(perturb, kind, dims, dtype):
+    chart = perturb(CHARTS[kind].make(*dims)).to(dtype)
+    u = torch.randn(40, dims[1]).to(dtype)
+    x = chart.decode(u)
+    assert x.shape == (40, dims[0])
+    assert chart.encode(x).shape == (40, dims[1])
+    assert x.dtype == chart.encode(x).dtype == dtype
+    bend = x + chart.decode(-u) - 2 * chart.decode(0 * u)
+    assert bend.norm(dim=-1).median() > 1e-2
+
+
+@pytest.mark.parametrize(("kind", "dims"), EXACT_CHARTS)
+def test_charts_have_a_left_inverse(perturb, kind, dims, dtype):
+    chart = perturb(CHARTS[kind].make(*dims)).to(dtype)
+    u = torch.randn(40, dims[1]).to(dtype)
+    x = chart.decode(u)
+    eps = torch.finfo(dtype).eps
+    assert (chart.encode(x) - u).abs().max() < 1e5 * eps
+    around = torch.randn(40, dims[0]).to(dtype)
+    once = chart.decode(chart.encode(around))
+    assert (chart.decode(chart.encode(once)) - once).abs().max() < 1e5 * eps
+
+
+@each_chart
+def test_three_ways_to_the_volume(perturb, kind, dims, dtype):
+    chart = perturb(CHARTS[kind].make(*dims)).to(dtype)
+    u = torch.randn(10, dims[1]).to(dtype)
+    J = torch.stack([jacobian(lambda r: chart.decode(r[None])[0], row) for row in u]).double()
+    values = torch.linalg.svdvals(J)
+    bound = 100 * torch.finfo(dtype).eps * (1e2 + (values[:, 0] / values[:, -1]) ** 2)
+    exact = values.log().sum(dim=-1)
+    assert ((log_volume_by_tangents(chart.decode, u) - exact).abs() < bound).all()
+    if chart.bijection is not None:
+        inverse = chart.bijection.inverse_and_log_det
+        minor = log_volume_by_minor(inverse, chart.decode(u), dims[1])
+        assert ((minor - exact).abs() < bound).all()
