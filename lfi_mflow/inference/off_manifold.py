@@ -41,6 +41,7 @@ Array = NDArray[np.float64]
 
 _LEVEL = 0.01  # of the warning
 _MATERIAL_RATIO = 2.0
+_BLOCK = 2**16
 _TAIL_LEVEL = 0.95  # a generalised Pareto distribution is fitted above this quantile,
 _TAIL_START = 0.99  # and used above this one
 _SIMULATIONS = 9_999
@@ -91,8 +92,10 @@ def off_manifold_events(
         DataError: If there are no distances, or some are NaN or negative.
     """
     p = tail_probabilities(distances, reference_quantiles)
-    order = np.lexsort((-np.asarray(distances, dtype=np.float64), p))
-    passed = np.flatnonzero(p[order] <= level * np.arange(1, len(p) + 1) / len(p))
+    candidates = np.flatnonzero(p <= level)  # the others cannot pass, and may be very many
+    far = np.asarray(distances, dtype=np.float64)[candidates]
+    order = candidates[np.lexsort((-far, p[candidates]))]
+    passed = np.flatnonzero(p[order] <= level * np.arange(1, len(order) + 1) / len(p))
     return order[: passed[-1] + 1] if len(passed) else order[:0]
 
 
@@ -132,6 +135,15 @@ def tail_probabilities(distances: ArrayLike, reference_quantiles: ArrayLike) -> 
     """
     values = _check("distances", distances, 1)
     quantiles = np.sort(_check("reference quantiles", reference_quantiles, 101))
+    p = np.empty_like(values)
+    for start in range(0, len(values), _BLOCK):  # millions of events need no copies of themselves
+        block = slice(start, start + _BLOCK)
+        p[block] = _block_tail_probabilities(values[block], quantiles)
+    return p
+
+
+def _block_tail_probabilities(values: Array, quantiles: Array) -> Array:
+    """Tail probabilities of a block of distances."""
     levels = np.linspace(0.0, 1.0, len(quantiles))
     # The first of tied quantiles: a distance that equals them is at least as large as all.
     upper = np.searchsorted(quantiles, values, side="left")

@@ -61,7 +61,7 @@ def infer_posterior(
         )
     generator = torch.Generator().manual_seed(seed)
     weight = next(model.flow.parameters())
-    events = torch.tensor(np.asarray(x)).to(weight.device, weight.dtype)
+    events = torch.as_tensor(np.asarray(x)).to(weight.device, weight.dtype)
     likelihood = EventSetLikelihood(model.flow, events)
     density = log_posterior(likelihood, prior)
     data = _judge(model, np.asarray(x), likelihood.encoded.distance.cpu().double().numpy())
