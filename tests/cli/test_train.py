@@ -184,7 +184,7 @@ def test_a_chart_that_was_not_learnt_is_told(run, study, tmp_path, model, rate, 
 
 
 def test_losses_that_are_not_finite_are_an_error_that_says_why(run, study, tmp_path):
-    (tmp_path / "run.toml").write_text(LIKELIHOOD.format(rate=0.3))
+    (tmp_path / "run.toml").write_text(LIKELIHOOD.format(rate=30.0))
     options = ["--config", tmp_path / "run.toml", "--threads", 1]
     result = run("train", study.events, *options, "-o", tmp_path / "m.mflow")
     assert result.status == 1
