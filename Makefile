@@ -40,7 +40,7 @@ LFI := $(BIN)/lfi-mflow
 demo: .venv/.installed
 	@mkdir -p $(DEMO)
 	$(LFI) simulate polynomial-surface -n 100000 --seed 1 -o $(DEMO)/events.h5 --force
-	$(LFI) train $(DEMO)/events.h5 --seed 1 -o $(DEMO)/model.mflow --force
+	$(LFI) train $(DEMO)/events.h5 --config workflows/polynomial_surface/graph.toml --seed 1 -o $(DEMO)/model.mflow --force
 	$(LFI) simulate polynomial-surface -n 20 --theta 0 --seed 2 -o $(DEMO)/observed.h5 --force
 	$(LFI) infer $(DEMO)/model.mflow --observed $(DEMO)/observed.h5 --seed 3 -o $(DEMO)/posterior.nc --force
 	$(LFI) closure $(DEMO)/model.mflow --seed 4 -o $(DEMO)/closure.json --force
