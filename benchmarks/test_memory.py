@@ -58,7 +58,8 @@ def peak_memory(*arguments: str, folder: Path) -> int:
     """Run Python and return its peak resident memory in bytes."""
     process = subprocess.Popen([sys.executable, *arguments], cwd=folder, stdout=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
-    assert status == 0, arguments
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0, arguments
     return usage.ru_maxrss * 1024
 
 
