@@ -59,9 +59,11 @@ lint: .venv/.installed-test
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+RESULTS ?= cpu
+
 bench: .venv/.installed-test
 	$(BIN)/python -m pytest benchmarks --override-ini addopts= --import-mode=importlib \
-		--benchmark-only --benchmark-json=benchmarks/results/cpu.json $(ARGS)
+		--benchmark-only --benchmark-json=benchmarks/results/$(RESULTS).json $(ARGS)
 
 clean:
 	rm -rf .venv $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis
