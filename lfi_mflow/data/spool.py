@@ -112,7 +112,7 @@ def open_spool(output: Path, job: SimulationJob, simulator: Simulator) -> Iterat
                 "wait for it to end, or choose another name",
             ) from error
         except OSError:
-            pass  # this file system knows no locks
+            pass  # no locks on this file system: a second run is then not noticed
         _claim(
             folder, {"version": _VERSION, "job": job.to_table(), "code": _code_digest(simulator)}
         )

@@ -2,8 +2,7 @@
 
 A flow from one Gaussian has to tear it apart to reach a density with several
 modes. Here the base is a conditional mixture of Gaussians, and the splines bend
-it: with four components the error of the density on the polynomial surface falls
-by half at equal cost.
+it, so that they do not have to tear.
 
 References:
     | Neural Spline Flows (Durkan et al., 2019)
