@@ -3,9 +3,10 @@
 from lfi_mflow.charts.bijection import Bijection, Composition
 from lfi_mflow.charts.chart import Chart
 from lfi_mflow.charts.coupling import CouplingChart, CouplingSettings, SplineCoupling
-from lfi_mflow.charts.encoded import AutoencoderChart, EncodedChart
+from lfi_mflow.charts.encoded import AutoencoderChart, EncodedChart, GeneratorChart
 from lfi_mflow.charts.linear import Standardisation, TriangularLinear
 from lfi_mflow.charts.networks import NetworkSettings, ResidualNetwork
+from lfi_mflow.charts.prescribed import PRESCRIBED
 from lfi_mflow.charts.spline import RationalQuadraticSpline
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "CouplingChart",
     "CouplingSettings",
     "EncodedChart",
+    "GeneratorChart",
     "NetworkSettings",
     "RationalQuadraticSpline",
     "ResidualNetwork",

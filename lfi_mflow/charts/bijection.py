@@ -11,18 +11,22 @@ __all__ = ["Bijection", "Composition"]
 
 
 class Bijection(nn.Module, ABC):
-    """A differentiable bijection from latent space to data space, both R^d."""
+    """A differentiable bijection from latent space to data space, both R^d.
+
+    It may depend on standardised parameters theta, with shape (B, p); those that do
+    not leave them aside.
+    """
 
     @abstractmethod
-    def forward(self, z: Tensor) -> Tensor:
+    def forward(self, z: Tensor, theta: Tensor | None = None) -> Tensor:
         """Map latents to data: (B, d) -> (B, d)."""
 
     @abstractmethod
-    def inverse(self, x: Tensor) -> Tensor:
+    def inverse(self, x: Tensor, theta: Tensor | None = None) -> Tensor:
         """Map data to latents: (B, d) -> (B, d)."""
 
     @abstractmethod
-    def inverse_and_log_det(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def inverse_and_log_det(self, x: Tensor, theta: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map data to latents with log|det dz/dx|: (B, d) -> (B, d), (B,)."""
 
 
@@ -33,23 +37,23 @@ class Composition(Bijection):
         super().__init__()
         self.layers = nn.ModuleList(layers)
 
-    def forward(self, z: Tensor) -> Tensor:
+    def forward(self, z: Tensor, theta: Tensor | None = None) -> Tensor:
         """Map latents to data: (B, d) -> (B, d)."""
         for layer in self.layers:
-            z = layer(z)
+            z = layer(z, theta)
         return z
 
-    def inverse(self, x: Tensor) -> Tensor:
+    def inverse(self, x: Tensor, theta: Tensor | None = None) -> Tensor:
         """Map data to latents: (B, d) -> (B, d)."""
         for layer in self._from_data():
-            x = layer.inverse(x)
+            x = layer.inverse(x, theta)
         return x
 
-    def inverse_and_log_det(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def inverse_and_log_det(self, x: Tensor, theta: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map data to latents with log|det dz/dx|: (B, d) -> (B, d), (B,)."""
         log_det = x.new_zeros(x.shape[:-1])
         for layer in self._from_data():
-            x, term = layer.inverse_and_log_det(x)
+            x, term = layer.inverse_and_log_det(x, theta)
             log_det = log_det + term
         return x, log_det
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from lfi_mflow.charts.bijection import Bijection
-from lfi_mflow.errors import ConfigError
+from lfi_mflow.errors import ConfigError, InputError
 
 __all__ = ["Chart"]
 
@@ -15,18 +17,28 @@ __all__ = ["Chart"]
 class Chart(nn.Module, ABC):
     """An injective map g: R^n -> R^d whose image is a manifold, and its left inverse.
 
+    A conditional chart has a manifold for each theta. Those that are not leave theta
+    aside, and everything they say of an event can be computed once.
+
     Arguments:
         data_dim: Dimension d of the data.
         latent_dim: Dimension n of the manifold.
+        theta_dim: Number p of parameters that the manifold depends on.
 
     Attributes:
         bijection: The bijection f of R^d with g(u) = f(u, 0), None if there is none.
+        prescribed: Whether it is known beforehand, in the units of the observables: then
+            there is nothing to learn, and data must not be standardised for it.
 
     Raises:
         ConfigError: If n is not between 1 and d - 1.
     """
 
-    def __init__(self, data_dim: int, latent_dim: int) -> None:
+    prescribed: ClassVar[bool] = False
+    theta_mean: Tensor
+    theta_scale: Tensor
+
+    def __init__(self, data_dim: int, latent_dim: int, theta_dim: int = 0) -> None:
         super().__init__()
         if not 1 <= latent_dim < data_dim:
             raise ConfigError(
@@ -37,11 +49,39 @@ class Chart(nn.Module, ABC):
         self.data_dim = data_dim
         self.latent_dim = latent_dim
         self.bijection: Bijection | None = None
+        self.register_buffer("theta_mean", torch.zeros(theta_dim))
+        self.register_buffer("theta_scale", torch.ones(theta_dim))
+
+    @property
+    def conditional(self) -> bool:
+        """Whether the manifold depends on theta."""
+        return len(self.theta_mean) > 0
 
     @abstractmethod
-    def encode(self, x: Tensor) -> Tensor:
-        """Coordinates on the manifold: (B, d) -> (B, n)."""
+    def encode(self, x: Tensor, theta: Tensor | None = None) -> Tensor:
+        """Coordinates on the manifold: (B, d) -> (B, n), with theta (B, p)."""
 
     @abstractmethod
-    def decode(self, u: Tensor) -> Tensor:
-        """Points of the manifold: (B, n) -> (B, d)."""
+    def decode(self, u: Tensor, theta: Tensor | None = None) -> Tensor:
+        """Points of the manifold: (B, n) -> (B, d), with theta (B, p)."""
+
+    @torch.no_grad()
+    def standardise_theta(self, mean: Tensor, scale: Tensor) -> None:
+        """Set what a conditional chart divides theta by, both with shape (p,)."""
+        if self.conditional:
+            self.theta_mean.copy_(mean)
+            self.theta_scale.copy_(scale)
+
+    def condition(self, theta: Tensor | None) -> Tensor | None:
+        """Standardised parameters of a conditional chart, None for others: (B, p) -> (B, p).
+
+        Raises:
+            InputError: If the chart is conditional and there is no theta.
+        """
+        if not self.conditional:
+            return None
+        if theta is None:
+            raise InputError(
+                "parameters for a chart that depends on them", "none", "give theta with the events"
+            )
+        return (theta - self.theta_mean) / self.theta_scale

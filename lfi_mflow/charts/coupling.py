@@ -58,31 +58,33 @@ class CouplingSettings:
                 "correct them",
             )
 
-    def least_elements(self, data_dim: int, latent_dim: int) -> int:
+    def least_elements(self, data_dim: int, latent_dim: int, theta_dim: int = 0) -> int:
         """Return a lower bound of the number of weights of the bijection.
 
-        Biases and first layers are left out.
+        Biases and what the first layers do with the data are left out.
         """
         folds = self.layers // 2
         moved = (self.layers - folds) * (data_dim - latent_dim) + folds * latent_dim
-        inner = 2 * self.blocks * self.hidden**2 + 2 * data_dim**2
+        inner = 2 * self.blocks * self.hidden**2 + 2 * data_dim**2 + theta_dim * self.hidden
         return self.layers * inner + 3 * self.bins * self.hidden * moved
 
 
 class SplineCoupling(Bijection):
     r"""One part of a vector moves by a spline and a shift that the other part sets.
 
-    .. math:: x_b = S(z_b; \phi(z_a)) + t(z_a), \qquad x_a = z_a
+    .. math:: x_b = S(z_b; \phi(z_a, \theta)) + t(z_a, \theta), \qquad x_a = z_a
 
     The shift lets one layer draw any graph :math:`x_b = t(x_a)`; the spline
-    does what is left. Both directions take one call of the conditioner.
+    does what is left. Both directions take one call of the conditioner, which
+    sees parameters only if there are any.
 
     Arguments:
         dim: The dimension d.
         split: Where the vector is cut.
         moves_head: Whether the part before the cut moves, or the part after it.
-        gain: Factor on what the conditioner says; a small one makes a layer learn slowly.
         settings: The architecture.
+        theta_dim: Number p of parameters it depends on.
+        gain: Factor on what the conditioner says; a small one makes a layer learn slowly.
     """
 
     def __init__(
@@ -92,6 +94,7 @@ class SplineCoupling(Bijection):
         settings: CouplingSettings,
         *,
         moves_head: bool,
+        theta_dim: int = 0,
         gain: float = 1.0,
     ) -> None:
         super().__init__()
@@ -101,26 +104,26 @@ class SplineCoupling(Bijection):
         self.bound = settings.bound
         moved, fixed = (split, dim - split) if moves_head else (dim - split, split)
         self.conditioner = ResidualNetwork(
-            fixed, moved * 3 * settings.bins, settings.hidden, settings.blocks
+            fixed + theta_dim, moved * 3 * settings.bins, settings.hidden, settings.blocks
         )
         self.moved = moved
 
-    def forward(self, z: Tensor) -> Tensor:
+    def forward(self, z: Tensor, theta: Tensor | None = None) -> Tensor:
         """Map latents to data: (B, d) -> (B, d)."""
         fixed, moved = self._cut(z)
-        spline, shift = self._condition(fixed)
+        spline, shift = self._condition(fixed, theta)
         return self._join(fixed, spline(moved.T) + shift)
 
-    def inverse(self, x: Tensor) -> Tensor:
+    def inverse(self, x: Tensor, theta: Tensor | None = None) -> Tensor:
         """Map data to latents: (B, d) -> (B, d)."""
         fixed, moved = self._cut(x)
-        spline, shift = self._condition(fixed)
+        spline, shift = self._condition(fixed, theta)
         return self._join(fixed, spline.inverse(moved.T - shift))
 
-    def inverse_and_log_det(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def inverse_and_log_det(self, x: Tensor, theta: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map data to latents with log|det dz/dx|: (B, d) -> (B, d), (B,)."""
         fixed, moved = self._cut(x)
-        spline, shift = self._condition(fixed)
+        spline, shift = self._condition(fixed, theta)
         z = spline.inverse(moved.T - shift)
         return self._join(fixed, z), -spline.log_derivative(z).sum(dim=0)
 
@@ -134,9 +137,12 @@ class SplineCoupling(Bijection):
         parts = (moved.T, fixed) if self.moves_head else (fixed, moved.T)
         return torch.cat(parts, dim=-1)
 
-    def _condition(self, fixed: Tensor) -> tuple[RationalQuadraticSpline, Tensor]:
+    def _condition(
+        self, fixed: Tensor, theta: Tensor | None
+    ) -> tuple[RationalQuadraticSpline, Tensor]:
         """Return the splines and shifts, with bins first and the batch last."""
-        parameters = self.gain * self.conditioner(fixed).unflatten(-1, (self.moved, -1))
+        context = fixed if theta is None else torch.cat([fixed, theta], dim=-1)
+        parameters = self.gain * self.conditioner(context).unflatten(-1, (self.moved, -1))
         parameters = parameters.permute(2, 1, 0).contiguous()
         return RationalQuadraticSpline(parameters[1:], self.bound), parameters[0]
 
@@ -155,6 +161,7 @@ class BijectiveDecoder(Chart, ABC):
         data_dim: Dimension d of the data.
         latent_dim: Dimension n of the manifold.
         settings: The architecture.
+        theta_dim: Number p of parameters that the manifold depends on.
 
     Raises:
         ConfigError: If n is not between 1 and d - 1.
@@ -162,21 +169,24 @@ class BijectiveDecoder(Chart, ABC):
 
     bijection: Composition
 
-    def __init__(self, data_dim: int, latent_dim: int, settings: CouplingSettings) -> None:
-        super().__init__(data_dim, latent_dim)
+    def __init__(
+        self, data_dim: int, latent_dim: int, settings: CouplingSettings, theta_dim: int = 0
+    ) -> None:
+        super().__init__(data_dim, latent_dim, theta_dim)
         layers: list[Bijection] = []
         for index in range(settings.layers):
             folds = index % 2 == 1
             gain = settings.fold_gain if folds else 1.0
-            layers += [
-                SplineCoupling(data_dim, latent_dim, settings, moves_head=folds, gain=gain),
-                TriangularLinear(data_dim),
-            ]
+            coupling = SplineCoupling(
+                data_dim, latent_dim, settings, moves_head=folds, theta_dim=theta_dim, gain=gain
+            )
+            layers += [coupling, TriangularLinear(data_dim)]
         self.bijection = Composition(layers)
 
-    def decode(self, u: Tensor) -> Tensor:
+    def decode(self, u: Tensor, theta: Tensor | None = None) -> Tensor:
         """Points of the manifold: (B, n) -> (B, d)."""
-        return self.bijection(F.pad(u, (0, self.data_dim - self.latent_dim)))
+        padded = F.pad(u, (0, self.data_dim - self.latent_dim))
+        return self.bijection(padded, self.condition(theta))
 
 
 class CouplingChart(BijectiveDecoder):
@@ -186,11 +196,12 @@ class CouplingChart(BijectiveDecoder):
         data_dim: Dimension d of the data.
         latent_dim: Dimension n of the manifold.
         settings: The architecture.
+        theta_dim: Number p of parameters that the manifold depends on.
 
     Raises:
         ConfigError: If n is not between 1 and d - 1.
     """
 
-    def encode(self, x: Tensor) -> Tensor:
+    def encode(self, x: Tensor, theta: Tensor | None = None) -> Tensor:
         """Coordinates on the manifold: (B, d) -> (B, n)."""
-        return self.bijection.inverse(x)[..., : self.latent_dim]
+        return self.bijection.inverse(x, self.condition(theta))[..., : self.latent_dim]

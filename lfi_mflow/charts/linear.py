@@ -47,18 +47,18 @@ class TriangularLinear(Bijection):
         diagonal = unit * self._log_scale().exp()
         return self.lower.tril(-1) + unit, self.upper.triu(1) + diagonal
 
-    def forward(self, z: Tensor) -> Tensor:
+    def forward(self, z: Tensor, theta: Tensor | None = None) -> Tensor:
         """Map latents to data: (B, d) -> (B, d)."""
         lower, upper = self._factors()
         return z @ (lower @ upper).T + self.bias
 
-    def inverse(self, x: Tensor) -> Tensor:
+    def inverse(self, x: Tensor, theta: Tensor | None = None) -> Tensor:
         """Map data to latents: (B, d) -> (B, d)."""
         lower, upper = self._factors()
         half = torch.linalg.solve_triangular(lower, (x - self.bias).T, upper=False)
         return torch.linalg.solve_triangular(upper, half, upper=True).T
 
-    def inverse_and_log_det(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def inverse_and_log_det(self, x: Tensor, theta: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map data to latents with log|det dz/dx|: (B, d) -> (B, d), (B,)."""
         return self.inverse(x), -self._log_scale().sum().expand(x.shape[:-1])
 
@@ -117,15 +117,15 @@ class Standardisation(Bijection):
         self.axes.copy_(axes.flip(-1))
         self.spectrum.copy_(spectrum.flip(-1).clamp_min(0))
 
-    def forward(self, z: Tensor) -> Tensor:
+    def forward(self, z: Tensor, theta: Tensor | None = None) -> Tensor:
         """Map standardised coordinates to the observables: (B, d) -> (B, d)."""
         return self.mean + self.scale * (z @ self.axes.T)
 
-    def inverse(self, x: Tensor) -> Tensor:
+    def inverse(self, x: Tensor, theta: Tensor | None = None) -> Tensor:
         """Map observables to standardised coordinates: (B, d) -> (B, d)."""
         return ((x - self.mean) / self.scale) @ self.axes
 
-    def inverse_and_log_det(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def inverse_and_log_det(self, x: Tensor, theta: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map data to latents with log|det dz/dx|: (B, d) -> (B, d), (B,)."""
         return self.inverse(x), -self.scale.log().sum().expand(x.shape[:-1])
 

@@ -71,6 +71,11 @@ _ROWS = 10
     show_default=True,
     help="Markov chains, or an adaptive grid for one or two parameters.",
 )
+@click.option(
+    "--moving-manifold",
+    is_flag=True,
+    help="Compare densities on manifolds that depend on theta, although they have no ratio.",
+)
 @prior_option
 @seed_option
 @device_option
@@ -137,7 +142,12 @@ def _infer(
     prior = inference_prior(model.metadata.events, options["prior"])
     with working(f"inferring from {len(events):,} events"):
         posterior = infer_posterior(
-            model, events.x, method=options["method"], prior=prior, seed=options["seed"]
+            model,
+            events.x,
+            method=options["method"],
+            prior=prior,
+            seed=options["seed"],
+            moving_manifold=options["moving_manifold"],
         )
     source = {"model": str(model_path), "observed": str(observed)}
     return dataclasses.replace(posterior, provenance={**posterior.provenance, **source})

@@ -14,7 +14,8 @@ _DENSITIES = {
     "lebesgue": "per volume of the feature space; comparable with ambient densities",
     "hausdorff": "per n-dimensional volume of the manifold; not comparable with ambient densities",
     "latent": "of the latents only: posteriors, but no density of events",
-    "bound": "a bound, not the density itself",
+    "bound": "a lower bound of the density, not the density itself",
+    "none": "none",
 }
 
 

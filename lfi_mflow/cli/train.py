@@ -40,13 +40,17 @@ __all__ = ["command"]
 @click.command(
     epilog=example(
         "lfi-mflow train events.h5 -o model.mflow",
+        "lfi-mflow train events.h5 --model me-flow --algorithm alternating -o model.mflow",
         "lfi-mflow train events.h5 --config run.toml --epochs 30 --seed 2 -o model.mflow",
         "lfi-mflow train events.h5 --resume -o model.mflow",
     )
 )
 @click.argument("events", type=FILE)
 @click.option("--model", metavar="NAME", help="Model, see lfi-mflow models.  [default: m-flow]")
-@config_option("Configuration of the run; the options below override it.")
+@click.option(
+    "--algorithm", metavar="NAME", help="Training algorithm.  [default: the first of the model]"
+)
+@config_option("Configuration of the run; the options override it.")
 @click.option("--epochs", type=click.IntRange(min=1), help="Epochs of every phase.")
 @click.option(
     "--latent-dim",
@@ -137,6 +141,8 @@ def _configuration(options: dict[str, Any]) -> RunConfig:
     given = {
         name: options[name] for name in ("model", "latent_dim", "seed") if options[name] is not None
     }
+    if options["algorithm"] is not None:
+        given |= {"algorithm": options["algorithm"], "phases": None}
     config = dataclasses.replace(config, **given)
     return config if options["epochs"] is None else config.with_epochs(options["epochs"])
 

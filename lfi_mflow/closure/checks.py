@@ -26,6 +26,7 @@ from lfi_mflow.closure.published import (
     reconstruction_error,
 )
 from lfi_mflow.closure.sbc import sbc_p_value, sbc_ranks
+from lfi_mflow.inference.moving import has_likelihood_ratio
 from lfi_mflow.simulation import HasLikelihood, HasManifold
 
 __all__ = ["CHECKS", "Check", "Outcome", "surface_curves"]
@@ -88,8 +89,9 @@ def _check_distance(study: Study, rng: np.random.Generator) -> Outcome:
 
 def _check_reconstruction(study: Study, rng: np.random.Generator) -> Outcome:
     """Reconstruction error of test events."""
-    x = study.simulate(study.reference(study.settings.test_events), rng)
-    return Outcome(reconstruction_error(x, study.model.project(x)))
+    theta = study.reference(study.settings.test_events)
+    x = study.simulate(theta, rng)
+    return Outcome(reconstruction_error(x, study.model.project(x, theta)))
 
 
 def _check_posterior(study: Study, rng: np.random.Generator) -> Outcome:
@@ -115,9 +117,11 @@ def _check_ood(study: Study, rng: np.random.Generator) -> Outcome:
     theta = study.reference(study.settings.test_events)
     inside = study.simulate(theta, rng)
     outside = cast("HasManifold", study.simulator).perturb(study.simulate(theta, rng), rng)
-    errors = [np.linalg.norm(x - study.model.project(x), axis=-1) for x in (inside, outside)]
-    surprises = [-study.model.log_prob(x, theta) for x in (inside, outside)]
-    scores = {"reconstruction_error": ood_auc(*errors), "log_prob": ood_auc(*surprises)}
+    samples = (inside, outside)
+    errors = [np.linalg.norm(x - study.model.project(x, theta), axis=-1) for x in samples]
+    scores = {"reconstruction_error": ood_auc(*errors)}
+    if _density(study) is None:
+        scores["log_prob"] = ood_auc(*(-study.model.log_prob(x, theta) for x in samples))
     best = max(scores.values(), key=lambda estimate: estimate.value)
     return Outcome(best, {"ood": {name: score.value for name, score in scores.items()}})
 
@@ -172,9 +176,23 @@ def _manifold(study: Study) -> str | None:
     return None if known else f"the manifold of {study.simulator.name!r} is not known"
 
 
-def _parameters(study: Study) -> str | None:
-    """Require something to infer."""
-    return None if study.prior.dim else "the model has no parameters"
+def _encoder(study: Study) -> str | None:
+    """Require a way to project events."""
+    return "the model has no encoder" if "encode" in study.model.flow.lacks else None
+
+
+def _density(study: Study) -> str | None:
+    """Require a density."""
+    return "the model has no density" if "log_prob" in study.model.flow.lacks else None
+
+
+def _ratio(study: Study) -> str | None:
+    """Require something to infer, and densities that can be compared at different parameters."""
+    if not study.prior.dim:
+        return "the model has no parameters"
+    if _density(study) is None and not has_likelihood_ratio(study.model.flow):
+        return "the model's manifold depends on theta, so that there is no likelihood ratio"
+    return _density(study)
 
 
 def _exact_density(study: Study) -> str | None:
@@ -188,10 +206,10 @@ def _exact_density(study: Study) -> str | None:
 
 CHECKS: dict[str, Check] = {
     "manifold_distance": Check(_check_distance, (_manifold,)),
-    "reconstruction_error": Check(_check_reconstruction),
-    "posterior_mmd2": Check(_check_posterior, (_parameters, _likelihood)),
-    "ood_auc": Check(_check_ood, (_manifold,)),
+    "reconstruction_error": Check(_check_reconstruction, (_encoder,)),
+    "posterior_mmd2": Check(_check_posterior, (_ratio, _likelihood)),
+    "ood_auc": Check(_check_ood, (_manifold, _encoder)),
     "log_density_error": Check(_check_density, (_exact_density,)),
-    "sbc_p_value": Check(_check_calibration, (_parameters,)),
+    "sbc_p_value": Check(_check_calibration, (_ratio,)),
 }
 """The check behind each metric."""

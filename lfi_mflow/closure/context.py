@@ -11,7 +11,8 @@ from lfi_mflow.closure.evaluation import FlowEvaluator
 from lfi_mflow.closure.posteriors import PosteriorSets, sample_posteriors
 from lfi_mflow.closure.published import Array
 from lfi_mflow.errors import ConfigError
-from lfi_mflow.inference.likelihood import EventSetLikelihood, SimulatorLikelihood
+from lfi_mflow.inference.likelihood import SimulatorLikelihood
+from lfi_mflow.inference.moving import likelihood_of
 from lfi_mflow.simulation import HasLikelihood, Prior, Simulator
 
 __all__ = ["ClosureSettings", "Study"]
@@ -110,7 +111,7 @@ class Study:
 
     def model_posteriors(self, x: Array, n_draws: int, seed: int) -> PosteriorSets:
         """Posteriors by the model of D sets of events, with shape (D, N, d)."""
-        likelihood = EventSetLikelihood(self.model.flow, self.model.tensor(x))
+        likelihood = likelihood_of(self.model.flow, self.model.tensor(x))
         return sample_posteriors(likelihood, self.prior, len(x), n_draws, seed)
 
     def exact_posteriors(self, x: Array, n_draws: int, seed: int) -> PosteriorSets:

@@ -42,9 +42,9 @@ class FlowEvaluator:
         generator = torch.Generator(device=self._like.device).manual_seed(seed)
         return self._batched(lambda rows: self.flow.sample(rows, generator), theta)
 
-    def project(self, x: Array) -> Array:
-        """Project events on the learned manifold: (N, d) -> (N, d)."""
-        return self._batched(self.flow.project, x)
+    def project(self, x: Array, theta: Array) -> Array:
+        """Project events on the learned manifold at theta: (N, d), (N, p) -> (N, d)."""
+        return self._batched(self.flow.project, x, theta)
 
     def log_prob(self, x: Array, theta: Array) -> Array:
         """Log-density in original units: (N, d), (N, p) -> (N,)."""

@@ -1,20 +1,25 @@
 """Densities built from a chart and a latent flow; one preset per name in the literature."""
 
 from lfi_mflow.flows.ambient import AmbientFlow
+from lfi_mflow.flows.contrasts import GenerativeAdversarialNetwork, VariationalAutoencoder
 from lfi_mflow.flows.flow import EncodedEvents, Flow, Reference
 from lfi_mflow.flows.latent import LatentFlow, LatentSettings
 from lfi_mflow.flows.manifold import ManifoldFlow
 from lfi_mflow.flows.model_file import Model, ModelMetadata, load_model, save_model
 from lfi_mflow.flows.presets import PRESETS, Preset, build_flow, get_preset
 from lfi_mflow.flows.pseudo_invertible import PseudoInvertibleEncoder
+from lfi_mflow.flows.relaxed import RelaxedInjectiveFlow
 from lfi_mflow.flows.settings import (
     AmbientSettings,
     AutoencoderSettings,
     Dimensions,
     EncodedSettings,
     FlowSettings,
+    GanSettings,
     ManifoldSettings,
+    OriginalPieSettings,
     PieSettings,
+    PrescribedSettings,
 )
 
 __all__ = [
@@ -27,16 +32,22 @@ __all__ = [
     "EncodedSettings",
     "Flow",
     "FlowSettings",
+    "GanSettings",
+    "GenerativeAdversarialNetwork",
     "LatentFlow",
     "LatentSettings",
     "ManifoldFlow",
     "ManifoldSettings",
     "Model",
     "ModelMetadata",
+    "OriginalPieSettings",
     "PieSettings",
+    "PrescribedSettings",
     "Preset",
     "PseudoInvertibleEncoder",
     "Reference",
+    "RelaxedInjectiveFlow",
+    "VariationalAutoencoder",
     "build_flow",
     "get_preset",
     "load_model",

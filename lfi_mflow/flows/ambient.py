@@ -55,19 +55,19 @@ class AmbientFlow(Flow):
                 "leave --latent-dim out, or choose a model that learns a manifold",
             )
 
-    def encode(self, x: Tensor) -> Tensor:
+    def encode(self, x: Tensor, theta: Tensor | None = None) -> Tensor:
         """Standardised events: (B, d) -> (B, d)."""
         return self.standardisation.inverse(x)
 
-    def decode(self, u: Tensor) -> Tensor:
+    def decode(self, u: Tensor, theta: Tensor | None = None) -> Tensor:
         """Events of standardised ones: (B, d) -> (B, d)."""
         return self.standardisation(u)
 
-    def project(self, x: Tensor) -> Tensor:
+    def project(self, x: Tensor, theta: Tensor | None = None) -> Tensor:
         """The events themselves, without the rounding of a round trip: (B, d) -> (B, d)."""
         return x
 
-    def encode_events(self, x: Tensor) -> EncodedEvents:
+    def encode_events(self, x: Tensor, theta: Tensor | None = None) -> EncodedEvents:
         """Standardised events, zero distances and the log-determinant, for x of shape (N, d)."""
         u, log_det = self.standardisation.inverse_and_log_det(x)
         return EncodedEvents(u, torch.zeros_like(log_det), log_det)

@@ -136,6 +136,19 @@ class LatentFlow(nn.Module):
 
     def sample(self, theta: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Draw one latent per row of theta: (B, p) -> (B, n)."""
+        return self.draw(theta, generator)[0]
+
+    def draw(
+        self, theta: Tensor, generator: torch.Generator | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Draw latents through which gradients flow: (B, p) -> (B, n), (B,).
+
+        Returns:
+            Latents u and log-weights. The value of a log-weight is zero; its gradient
+            is that of the probability of the Gaussian that was chosen, which u cannot
+            have. Averages of f(u) exp(log_weight) then have the gradient of the
+            expectation of f.
+        """
         given = self._given(theta)
         # Random numbers are drawn where the generator lives, and brought to the flow.
         home = theta.device if generator is None else generator.device
@@ -146,7 +159,10 @@ class LatentFlow(nn.Module):
             for values in (given.base.base.mean, given.base.base.stddev)
         )
         noise = torch.randn(mean.shape, generator=generator, dtype=mean.dtype, device=home)
-        return self.u_mean + self.u_scale * given.transform.inv(mean + spread * noise.to(mean))
+        u = self.u_mean + self.u_scale * given.transform.inv(mean + spread * noise.to(mean))
+        log_probs = given.base.logits.log_softmax(dim=-1).expand(len(theta), -1)
+        log_prob = log_probs.take_along_dim(chosen.squeeze(-1), dim=-1).squeeze(-1)
+        return u, log_prob - log_prob.detach()
 
     def _given(self, theta: Tensor) -> zuko.distributions.NormalizingFlow:
         """Return the standardised density at theta."""

@@ -5,18 +5,17 @@ from __future__ import annotations
 from torch import Tensor
 
 from lfi_mflow.charts import Composition
-from lfi_mflow.flows.charted import ChartedFlow
-from lfi_mflow.flows.flow import EncodedEvents
+from lfi_mflow.flows.charted import InjectiveFlow
 from lfi_mflow.geometry import log_volume_by_minor, log_volume_by_tangents
 
 __all__ = ["ManifoldFlow"]
 
 
-class ManifoldFlow(ChartedFlow):
+class ManifoldFlow(InjectiveFlow):
     r"""A manifold, and a conditional density on it.
 
-    The manifold is the image of a chart g that does not depend on theta; the
-    density of latents is h. With x' = g(e(x)) the projection of an event,
+    The manifold is the image of a chart g; the density of latents is h. With
+    x' = g(e(x)) the projection of an event,
 
     .. math:: \log p(x' | \theta) = \log p_h(e(x) | \theta) - V(e(x))
 
@@ -28,6 +27,9 @@ class ManifoldFlow(ChartedFlow):
         This is a density as far as e is a left inverse of g. A coupling chart is
         built that way; a free encoder has learnt it as well as its reconstruction
         error says.
+
+        If the chart depends on theta, so does the manifold. Densities on different
+        manifolds are mutually singular, and their ratio means nothing.
 
     References:
         | Flows for simultaneous manifold learning and density estimation
@@ -41,25 +43,16 @@ class ManifoldFlow(ChartedFlow):
 
     reference = "hausdorff"
 
-    def encode_events(self, x: Tensor) -> EncodedEvents:
-        """Latents, distance to the manifold and -V of events: (N, d) -> (N, n), (N,), (N,)."""
-        u = self.encode(x)
-        projection = self.decode(u)
-        distance = (x - projection).norm(dim=-1)
-        return EncodedEvents(u, distance, -self._log_volume(u, projection))
-
-    def log_volume(self, u: Tensor) -> Tensor:
-        """Log-volume V of the decoder: (B, n) -> (B,).
+    def _log_volume(self, u: Tensor, x: Tensor, theta: Tensor | None) -> Tensor:
+        """Log-volume V at latents and what they decode to: (B, n), (B, d) -> (B,).
 
         By the cheaper of the two exact methods: n forward-mode tangents, or the
         d - n reverse-mode rows of the complementary minor.
         """
-        return self._log_volume(u, self.decode(u))
-
-    def _log_volume(self, u: Tensor, x: Tensor) -> Tensor:
-        """Log-volume V at latents and what they decode to: (B, n), (B, d) -> (B,)."""
+        condition = theta if self.conditional else None
         bijection = self.chart.bijection
         if bijection is None or self.data_dim - self.latent_dim > self.latent_dim:
-            return log_volume_by_tangents(self.decode, u)
+            return log_volume_by_tangents(self.decode, u, condition)
         whole = Composition([bijection, self.standardisation])
-        return log_volume_by_minor(whole.inverse_and_log_det, x, self.latent_dim)
+        condition = self.chart.condition(theta)
+        return log_volume_by_minor(whole.inverse_and_log_det, x, self.latent_dim, condition)

@@ -10,22 +10,34 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from lfi_mflow.charts import AutoencoderChart, CouplingChart, EncodedChart, Standardisation
+from lfi_mflow.charts import (
+    PRESCRIBED,
+    AutoencoderChart,
+    CouplingChart,
+    EncodedChart,
+    GeneratorChart,
+    Standardisation,
+)
 from lfi_mflow.config import from_table
-from lfi_mflow.errors import UnknownNameError
+from lfi_mflow.errors import ConfigError, UnknownNameError
 from lfi_mflow.flows.ambient import AmbientFlow
+from lfi_mflow.flows.contrasts import GenerativeAdversarialNetwork, VariationalAutoencoder
 from lfi_mflow.flows.flow import Flow, Reference
 from lfi_mflow.flows.latent import LatentFlow
 from lfi_mflow.flows.manifold import ManifoldFlow
 from lfi_mflow.flows.pseudo_invertible import PseudoInvertibleEncoder
+from lfi_mflow.flows.relaxed import RelaxedInjectiveFlow
 from lfi_mflow.flows.settings import (
     AmbientSettings,
     AutoencoderSettings,
     Dimensions,
     EncodedSettings,
     FlowSettings,
+    GanSettings,
     ManifoldSettings,
+    OriginalPieSettings,
     PieSettings,
+    PrescribedSettings,
 )
 
 __all__ = ["PRESETS", "Preset", "build_flow", "get_preset"]
@@ -70,11 +82,38 @@ def _af(dimensions: Dimensions, settings: AmbientSettings) -> Flow:
     return AmbientFlow(Standardisation(dimensions.data), _latent(dimensions, settings))
 
 
+def _coupling(dimensions: Dimensions, settings: ManifoldSettings) -> CouplingChart:
+    """Build a coupling chart."""
+    theta_dim = settings.chart_theta(dimensions)
+    return CouplingChart(dimensions.data, dimensions.latent, settings.chart, theta_dim)
+
+
+def _autoencoder(dimensions: Dimensions, settings: AutoencoderSettings) -> AutoencoderChart:
+    """Build a chart of two networks."""
+    return AutoencoderChart(dimensions.data, dimensions.latent, settings.encoder, settings.decoder)
+
+
+def _fom(dimensions: Dimensions, settings: PrescribedSettings) -> Flow:
+    """Build a flow on a prescribed manifold: nothing but the latent density is learnt."""
+    if settings.manifold not in PRESCRIBED:
+        raise UnknownNameError("prescribed manifold", settings.manifold, PRESCRIBED)
+    chart = PRESCRIBED[settings.manifold](dimensions.latent, settings.radius)
+    if chart.data_dim != dimensions.data:
+        raise ConfigError(
+            f"d = {chart.data_dim} observables for the {settings.manifold} of dimension "
+            f"n = {dimensions.latent}",
+            f"d = {dimensions.data}",
+            "choose another manifold or --latent-dim",
+        )
+    latent = _latent(dimensions, settings)
+    return ManifoldFlow(Standardisation(dimensions.data), chart, latent)
+
+
 def _m_flow(dimensions: Dimensions, settings: ManifoldSettings) -> Flow:
     """Build an M-flow: coupling chart, conditional spline flow on its coordinates."""
     return ManifoldFlow(
         Standardisation(dimensions.data),
-        CouplingChart(dimensions.data, dimensions.latent, settings.chart),
+        _coupling(dimensions, settings),
         _latent(dimensions, settings),
     )
 
@@ -92,8 +131,37 @@ def _pae(dimensions: Dimensions, settings: AutoencoderSettings) -> Flow:
     """Build a probabilistic autoencoder: two networks, conditional spline flow between them."""
     return ManifoldFlow(
         Standardisation(dimensions.data),
-        AutoencoderChart(dimensions.data, dimensions.latent, settings.encoder, settings.decoder),
+        _autoencoder(dimensions, settings),
         _latent(dimensions, settings),
+    )
+
+
+def _rif(dimensions: Dimensions, settings: AutoencoderSettings) -> Flow:
+    """Build a relaxed injective flow: the parts of a PAE, with a bound of the volume."""
+    return RelaxedInjectiveFlow(
+        Standardisation(dimensions.data),
+        _autoencoder(dimensions, settings),
+        _latent(dimensions, settings),
+    )
+
+
+def _vae(dimensions: Dimensions, settings: AutoencoderSettings) -> Flow:
+    """Build a variational autoencoder: the parts of a PAE, with noise in the latents."""
+    return VariationalAutoencoder(
+        Standardisation(dimensions.data),
+        _autoencoder(dimensions, settings),
+        _latent(dimensions, settings),
+        settings.encoder,
+    )
+
+
+def _gan(dimensions: Dimensions, settings: GanSettings) -> Flow:
+    """Build a generative adversarial network: a decoder on a latent flow, and a discriminator."""
+    return GenerativeAdversarialNetwork(
+        Standardisation(dimensions.data),
+        GeneratorChart(dimensions.data, dimensions.latent, settings.decoder),
+        _latent(dimensions, settings),
+        settings.discriminator,
     )
 
 
@@ -101,7 +169,7 @@ def _pie(dimensions: Dimensions, settings: PieSettings) -> Flow:
     """Build a pseudo-invertible encoder: the parts of an M-flow, with width off the manifold."""
     return PseudoInvertibleEncoder(
         Standardisation(dimensions.data),
-        CouplingChart(dimensions.data, dimensions.latent, settings.chart),
+        _coupling(dimensions, settings),
         _latent(dimensions, settings),
         settings.epsilon,
     )
@@ -116,10 +184,20 @@ PRESETS: Mapping[str, Preset[Any]] = {
             limits="learns no manifold: no projection, no distance, no test for outliers off it",
             reference="lebesgue",
             source="Papamakarios et al. 2019, arXiv:1912.02762",
-            algorithms=("density",),
+            algorithms=("density", "scandal"),
             settings=AmbientSettings,
             build=_af,
             ambient=True,
+        ),
+        Preset(
+            name="fom",
+            summary="flow on a prescribed manifold: a sphere or a torus whose chart is known",
+            limits="the manifold has to be known, down to its radius",
+            reference="hausdorff",
+            source="Gemici et al. 2016, arXiv:1611.02304",
+            algorithms=("density",),
+            settings=PrescribedSettings,
+            build=_fom,
         ),
         Preset(
             name="m-flow",
@@ -127,7 +205,10 @@ PRESETS: Mapping[str, Preset[Any]] = {
             limits="one chart: cuts a closed manifold open, and joins the pieces of a torn one",
             reference="hausdorff",
             source="Brehmer and Cranmer 2020, arXiv:2003.13913",
-            algorithms=("sequential", "alternating", "simultaneous", "penalised"),
+            algorithms=(
+                *("sequential", "alternating", "simultaneous", "penalised"),
+                *("transport", "transport-alternating", "scandal"),
+            ),
             settings=ManifoldSettings,
             build=_m_flow,
         ),
@@ -137,7 +218,7 @@ PRESETS: Mapping[str, Preset[Any]] = {
             limits="a density only as far as encoder and decoder agree; one chart, as m-flow",
             reference="hausdorff",
             source="Brehmer and Cranmer 2020, arXiv:2003.13913",
-            algorithms=("sequential", "alternating", "simultaneous", "penalised"),
+            algorithms=("sequential", "alternating", "simultaneous", "penalised", "scandal"),
             settings=EncodedSettings,
             build=_me_flow,
         ),
@@ -147,9 +228,19 @@ PRESETS: Mapping[str, Preset[Any]] = {
             limits="a density only as far as encoder and decoder agree; the decoder may fold",
             reference="hausdorff",
             source="Böhm and Seljak 2020, arXiv:2006.05479",
-            algorithms=("sequential",),
+            algorithms=("sequential", "scandal"),
             settings=AutoencoderSettings,
             build=_pae,
+        ),
+        Preset(
+            name="rif",
+            summary="relaxed injective flow: two free networks, trained with a bound of the volume",
+            limits="its log_prob is a lower bound; the bound pulls the decoder to conformal maps",
+            reference="bound",
+            source="Kumar et al. 2020, arXiv:2002.08927",
+            algorithms=("penalised",),
+            settings=AutoencoderSettings,
+            build=_rif,
         ),
         Preset(
             name="pie",
@@ -160,6 +251,36 @@ PRESETS: Mapping[str, Preset[Any]] = {
             algorithms=("simultaneous",),
             settings=PieSettings,
             build=_pie,
+        ),
+        Preset(
+            name="pie-original",
+            summary="pie whose bijection, and so whose manifold, depends on theta",
+            limits="as pie; and its chart sees theta, so that every posterior step pays for all",
+            reference="lebesgue",
+            source="Beitler et al. 2021, arXiv:2111.00619",
+            algorithms=("simultaneous",),
+            settings=OriginalPieSettings,
+            build=_pie,
+        ),
+        Preset(
+            name="vae",
+            summary="variational autoencoder, for comparison",
+            limits="no density, only a lower bound of it in training: no posteriors",
+            reference="none",
+            source="Kingma and Welling 2013, arXiv:1312.6114",
+            algorithms=("elbo",),
+            settings=AutoencoderSettings,
+            build=_vae,
+        ),
+        Preset(
+            name="gan",
+            summary="generative adversarial network, for comparison",
+            limits="no density and no encoder: no posteriors, projections or distances",
+            reference="none",
+            source="Goodfellow et al. 2014, arXiv:1406.2661",
+            algorithms=("adversarial",),
+            settings=GanSettings,
+            build=_gan,
         ),
     )
 }

@@ -23,18 +23,19 @@ class PseudoInvertibleEncoder(ChartedFlow):
     .. math:: \log p(x | \theta) = \log p_h(u | \theta) + \log N(v; 0, \epsilon^2)
               + \log |\det d(u, v)/dx|
 
-    per volume of R^d. All but the first term is free of theta.
+    per volume of R^d. Unless f depends on theta, as in the original model, all but
+    the first term is free of it.
 
     Warning:
         Samples are drawn at v = 0, on the manifold f(u, 0), where this density has
         no mass: *samples do not follow the density*. That is how the model is
-        defined; what it says of theta depends on p_h only.
+        defined.
 
     References:
         | PIE: Pseudo-Invertible Encoder (Beitler et al., 2021)
         | https://arxiv.org/abs/2111.00619
         | Flows for simultaneous manifold learning and density estimation
-        | (Brehmer and Cranmer, 2020), without a condition on theta
+        | (Brehmer and Cranmer, 2020), with and without a condition on theta
         | https://arxiv.org/abs/2003.13913
 
     Arguments:
@@ -58,12 +59,13 @@ class PseudoInvertibleEncoder(ChartedFlow):
         self.epsilon = epsilon
         self._bijection()  # to fail now, if there is none
 
-    def encode_events(self, x: Tensor) -> EncodedEvents:
+    def encode_events(self, x: Tensor, theta: Tensor | None = None) -> EncodedEvents:
         """Latents, distance to f(u, 0), and the density of v with the volume, for x (N, d)."""
         standardised, scaling = self.standardisation.inverse_and_log_det(x)
-        latents, log_det = self._bijection().inverse_and_log_det(standardised)
+        condition = self.chart.condition(theta)
+        latents, log_det = self._bijection().inverse_and_log_det(standardised, condition)
         u, v = latents.tensor_split([self.latent_dim], dim=-1)
-        distance = (x - self.decode(u)).norm(dim=-1)
+        distance = (x - self.decode(u, theta)).norm(dim=-1)
         return EncodedEvents(u, distance, self._log_prob_off(v) + log_det + scaling)
 
     def _log_prob_off(self, v: Tensor) -> Tensor:

@@ -20,8 +20,11 @@ __all__ = [
     "Dimensions",
     "EncodedSettings",
     "FlowSettings",
+    "GanSettings",
     "ManifoldSettings",
+    "OriginalPieSettings",
     "PieSettings",
+    "PrescribedSettings",
 ]
 
 
@@ -99,14 +102,21 @@ class ManifoldSettings(FlowSettings):
     Arguments:
         chart: The coupling bijection of the chart.
         latent: The latent flow.
+        conditional_chart: Whether the manifold depends on theta.
     """
 
     chart: CouplingSettings = field(default_factory=CouplingSettings)
     latent: LatentSettings = field(default_factory=LatentSettings)
+    conditional_chart: bool = False
+
+    def chart_theta(self, dimensions: Dimensions) -> int:
+        """Return the number of parameters that the chart depends on."""
+        return dimensions.theta if self.conditional_chart else 0
 
     def least_elements(self, dimensions: Dimensions) -> int:
         """Return a lower bound of the number of weights."""
-        chart = self.chart.least_elements(dimensions.data, dimensions.latent)
+        theta_dim = self.chart_theta(dimensions)
+        chart = self.chart.least_elements(dimensions.data, dimensions.latent, theta_dim)
         return chart + self.latent.least_elements(dimensions.latent, dimensions.theta)
 
 
@@ -117,10 +127,44 @@ class PieSettings(ManifoldSettings):
     Arguments:
         chart: The coupling bijection.
         latent: The latent flow.
+        conditional_chart: Whether the manifold depends on theta.
         epsilon: Standard deviation off the manifold, in standardised units.
     """
 
     epsilon: float = 0.01
+
+
+@dataclass(frozen=True)
+class OriginalPieSettings(PieSettings):
+    """The architecture of a pseudo-invertible encoder whose bijection depends on theta.
+
+    Arguments:
+        chart: The coupling bijection.
+        latent: The latent flow.
+        conditional_chart: Whether the manifold depends on theta.
+        epsilon: Standard deviation off the manifold, in standardised units.
+    """
+
+    conditional_chart: bool = True
+
+
+@dataclass(frozen=True)
+class PrescribedSettings(FlowSettings):
+    """The architecture of a flow on a prescribed manifold.
+
+    Arguments:
+        manifold: Name of the manifold, a key of ``PRESCRIBED``.
+        radius: Its radius, in the units of the observables.
+        latent: The latent flow.
+    """
+
+    manifold: str = "sphere"
+    radius: float = 1.0
+    latent: LatentSettings = field(default_factory=LatentSettings)
+
+    def least_elements(self, dimensions: Dimensions) -> int:
+        """Return a lower bound of the number of weights."""
+        return self.latent.least_elements(dimensions.latent, dimensions.theta)
 
 
 @dataclass(frozen=True)
@@ -163,3 +207,24 @@ class AutoencoderSettings(FlowSettings):
         d, n = dimensions.data, dimensions.latent
         chart = self.encoder.least_elements(d, n) + self.decoder.least_elements(n, d)
         return chart + self.latent.least_elements(n, dimensions.theta)
+
+
+@dataclass(frozen=True)
+class GanSettings(FlowSettings):
+    """The architecture of a generative adversarial network.
+
+    Arguments:
+        decoder: The network of the generator.
+        discriminator: The network that tells its events from simulated ones.
+        latent: The flow that the generator starts from.
+    """
+
+    decoder: NetworkSettings = field(default_factory=NetworkSettings)
+    discriminator: NetworkSettings = field(default_factory=NetworkSettings)
+    latent: LatentSettings = field(default_factory=LatentSettings)
+
+    def least_elements(self, dimensions: Dimensions) -> int:
+        """Return a lower bound of the number of weights."""
+        d, n, p = dimensions.data, dimensions.latent, dimensions.theta
+        networks = self.decoder.least_elements(n, d) + self.discriminator.least_elements(d + p, 1)
+        return networks + self.latent.least_elements(n, p)

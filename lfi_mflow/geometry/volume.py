@@ -13,6 +13,13 @@ Two exact methods, each of which checks the other:
 
 Both return minus the term that turns a density in u into a density with respect
 to the n-dimensional volume (Hausdorff) measure: log p(x) = log p(u) - V(u).
+
+:func:`log_volume_bound` is larger than both: by the inequality of the arithmetic
+and the geometric mean of the eigenvalues of J^T J,
+
+.. math:: V(u) \le \tfrac{n}{2} \log(\|J\|_F^2 / n),
+
+with equality where the map is conformal.
 """
 
 from __future__ import annotations
@@ -25,46 +32,84 @@ import torch
 from torch import Tensor
 from torch.func import jvp, vjp, vmap
 
-__all__ = ["half_log_det_gram", "log_volume_by_minor", "log_volume_by_tangents"]
+__all__ = [
+    "half_log_det_gram",
+    "log_volume_bound",
+    "log_volume_by_minor",
+    "log_volume_by_tangents",
+]
 
 MAX_ELEMENTS = 2**22
 """Elements of a Jacobian that are computed at once; hidden layers take about 100 times that."""
 
 
-def log_volume_by_tangents(decode: Callable[[Tensor], Tensor], u: Tensor) -> Tensor:
+def log_volume_by_tangents(
+    decode: Callable[..., Tensor], u: Tensor, theta: Tensor | None = None
+) -> Tensor:
     """Log-volume V by n forward-mode tangents: (B, n) -> (B,).
 
     Arguments:
-        decode: The map g, row by row: (B, n) -> (B, d).
+        decode: The map g, row by row: (B, n) -> (B, d), or with theta (B, n), (B, p) -> (B, d).
         u: Where to evaluate, with shape (B, n).
+        theta: Parameters that the map depends on, with shape (B, p), or None.
     """
+    n = u.shape[-1]
+
+    def volume(rows: Tensor, *condition: Tensor) -> Tensor:
+        return half_log_det_gram(_jacobian(decode, rows, *condition))
+
+    return _by_chunks(volume, u, theta, per_row=n**2)
+
+
+def log_volume_bound(
+    decode: Callable[..., Tensor], u: Tensor, theta: Tensor | None = None
+) -> Tensor:
+    """Upper bound of the log-volume by the Frobenius norm of the Jacobian: (B, n) -> (B,).
+
+    Arguments:
+        decode: The map g, row by row: (B, n) -> (B, d), or with theta (B, n), (B, p) -> (B, d).
+        u: Where to evaluate, with shape (B, n).
+        theta: Parameters that the map depends on, with shape (B, p), or None.
+    """
+    n = u.shape[-1]
+
+    def volume(rows: Tensor, *condition: Tensor) -> Tensor:
+        squares = _jacobian(decode, rows, *condition).square().sum(dim=(-2, -1))
+        return 0.5 * n * (squares / n).log()
+
+    return _by_chunks(volume, u, theta, per_row=n**2)
+
+
+def _jacobian(decode: Callable[..., Tensor], u: Tensor, *condition: Tensor) -> Tensor:
+    """Jacobian of the map by n tangents at once: (B, n) -> (B, d, n)."""
     _load_forward_mode()
+    unit = torch.eye(u.shape[-1], dtype=u.dtype, device=u.device)
 
-    def volume(rows: Tensor) -> Tensor:
-        unit = torch.eye(rows.shape[-1], dtype=rows.dtype, device=rows.device)
+    def push(tangent: Tensor) -> Tensor:
+        along = (tangent.expand_as(u),)
+        return jvp(lambda rows: decode(rows, *condition), (u,), along)[1]
 
-        def push(tangent: Tensor) -> Tensor:
-            return jvp(decode, (rows,), (tangent.expand_as(rows),))[1]
-
-        return half_log_det_gram(vmap(push, out_dims=-1)(unit))
-
-    return _by_chunks(volume, u, per_row=u.shape[-1] ** 2)
+    return vmap(push, out_dims=-1)(unit)
 
 
 def log_volume_by_minor(
-    inverse_and_log_det: Callable[[Tensor], tuple[Tensor, Tensor]], x: Tensor, latent_dim: int
+    inverse_and_log_det: Callable[..., tuple[Tensor, Tensor]],
+    x: Tensor,
+    latent_dim: int,
+    theta: Tensor | None = None,
 ) -> Tensor:
     """Log-volume V by the complementary minor of a bijection's inverse: (B, d) -> (B,).
 
     Arguments:
-        inverse_and_log_det: The inverse of f with log|det|: (B, d) -> (B, d), (B,).
+        inverse_and_log_det: The inverse of f with log|det|, row by row: (B, d) -> (B, d), (B,).
         x: Points *on the manifold*, with shape (B, d).
         latent_dim: The dimension n.
+        theta: Parameters that the map depends on, with shape (B, p), or None.
     """
     dim = x.shape[-1]
 
-    def volume(rows: Tensor) -> Tensor:
-        outputs, pull = vjp(inverse_and_log_det, rows)[:2]
+    def volume(rows: Tensor, *condition: Tensor) -> Tensor:
+        outputs, pull = vjp(lambda points: inverse_and_log_det(points, *condition), rows)[:2]
         latents, log_det = outputs
         unit = torch.eye(dim, dtype=rows.dtype, device=rows.device)[latent_dim:]
 
@@ -74,7 +119,7 @@ def log_volume_by_minor(
 
         return half_log_det_gram(vmap(pull_back, out_dims=-1)(unit)) - log_det
 
-    return _by_chunks(volume, x, per_row=dim * (dim - latent_dim))
+    return _by_chunks(volume, x, theta, per_row=dim * (dim - latent_dim))
 
 
 def half_log_det_gram(matrix: Tensor) -> Tensor:
@@ -105,9 +150,13 @@ def _load_forward_mode() -> None:
         jvp(torch.sin, (torch.zeros(1),), (torch.ones(1),))
 
 
-def _by_chunks(volume: Callable[[Tensor], Tensor], points: Tensor, per_row: int) -> Tensor:
+def _by_chunks(
+    volume: Callable[..., Tensor], points: Tensor, theta: Tensor | None, per_row: int
+) -> Tensor:
     """Evaluate in chunks that bound the memory of the Jacobian."""
     rows = max(1, MAX_ELEMENTS // (100 * per_row))
+    aligned = (points,) if theta is None else (points, theta)
     if len(points) <= rows:
-        return volume(points)
-    return torch.cat([volume(chunk) for chunk in points.split(rows)])
+        return volume(*aligned)
+    chunks = zip(*(tensor.split(rows) for tensor in aligned), strict=True)
+    return torch.cat([volume(*chunk) for chunk in chunks])

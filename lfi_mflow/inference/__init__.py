@@ -10,6 +10,7 @@ from lfi_mflow.inference.likelihood import (
     log_prior,
 )
 from lfi_mflow.inference.mcmc import Draws, McmcSettings, sample_posterior
+from lfi_mflow.inference.moving import MovingManifoldLikelihood, likelihood_of
 from lfi_mflow.inference.off_manifold import (
     lie_off_manifold,
     off_manifold_events,
@@ -28,6 +29,7 @@ __all__ = [
     "GridSettings",
     "LogPosterior",
     "McmcSettings",
+    "MovingManifoldLikelihood",
     "ObservedEvents",
     "Posterior",
     "ScoreFile",
@@ -40,6 +42,7 @@ __all__ = [
     "grid_posterior",
     "infer_posterior",
     "lie_off_manifold",
+    "likelihood_of",
     "load_posterior",
     "log_posterior",
     "log_prior",

@@ -13,9 +13,7 @@ small beside the differences that a posterior is made of.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from itertools import product
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -23,6 +21,7 @@ from torch import Tensor
 
 from lfi_mflow.errors import DataError, InputError
 from lfi_mflow.flows.flow import EncodedEvents, Flow
+from lfi_mflow.inference.blocks import Block, Layout, slices
 from lfi_mflow.simulation.contract import HasLikelihood
 from lfi_mflow.simulation.priors import Normal, Prior
 
@@ -59,7 +58,9 @@ class EventSetLikelihood:
         encoded: Latents, distances and constants, with leading shape (N,) or (D, N).
 
     Raises:
-        InputError: If ``x`` has another shape.
+        InputError: If ``x`` has another shape, or the chart is conditional: then there is
+            nothing to encode before theta is known, see :func:`likelihood_of`.
+        ModelMismatchError: If the model has no density.
         DataError: If an event cannot be encoded (NaN or infinite).
 
     Example:
@@ -69,12 +70,12 @@ class EventSetLikelihood:
     """
 
     def __init__(self, flow: Flow, x: Tensor, *, max_elements: int = DEFAULT_MAX_ELEMENTS) -> None:
-        _check_events(tuple(x.shape), flow.data_dim)
+        check_events(tuple(x.shape), flow.data_dim)
         self._flow = flow
-        self._layout = _Layout.of(tuple(x.shape), flow.theta_dim, max_elements)
+        self._layout = Layout.of(tuple(x.shape), flow.theta_dim, max_elements)
         self.encoded = _encode(flow, x, max_elements)
         self._u = self.encoded.u.reshape(*self._layout.events, -1)
-        self._constant = _sum_events(self.encoded.log_constant.reshape(self._layout.events))
+        self._constant = sum_events(self.encoded.log_constant.reshape(self._layout.events))
 
     def __call__(self, theta: Tensor) -> Tensor:
         """Return the log-likelihood in float64; differentiable in theta.
@@ -91,10 +92,10 @@ class EventSetLikelihood:
             total = self._layout.add_up(self._terms, flat) + self._constant[:, None]
         return total.reshape(theta.shape[:-1]).to(theta.device)
 
-    def _terms(self, block: _Block, theta: Tensor) -> Tensor:
+    def _terms(self, block: Block, theta: Tensor) -> Tensor:
         """Sum of the terms of a block: theta (D', T', p) -> (D', T')."""
         u = self._u[block.sets, block.events].unsqueeze(1)
-        return _sum_events(self._flow.log_prob_latent(u, theta.unsqueeze(2)))
+        return sum_events(self._flow.log_prob_latent(u, theta.unsqueeze(2)))
 
 
 class SimulatorLikelihood:
@@ -123,11 +124,11 @@ class SimulatorLikelihood:
             )
         events = np.asarray(x, dtype=np.float64)
         observables = getattr(simulator, "observables", None)
-        _check_events(events.shape, None if observables is None else len(observables))
+        check_events(events.shape, None if observables is None else len(observables))
         parameters = getattr(simulator, "parameters", None)
         p = None if parameters is None else len(parameters)
         self._simulator = simulator
-        self._layout = _Layout.of(events.shape, p, max_elements)
+        self._layout = Layout.of(events.shape, p, max_elements)
         self._x = events.reshape(*self._layout.events, -1)
 
     def __call__(self, theta: Tensor) -> Tensor:
@@ -136,7 +137,7 @@ class SimulatorLikelihood:
         total = self._layout.add_up(self._terms, flat)
         return total.reshape(theta.shape[:-1]).to(theta.device)
 
-    def _terms(self, block: _Block, theta: Tensor) -> Tensor:
+    def _terms(self, block: Block, theta: Tensor) -> Tensor:
         """Sum of the terms of a block: theta (D', T', p) -> (D', T')."""
         x = self._x[block.sets, None, block.events]
         points = theta.numpy()[:, :, None, :]
@@ -195,71 +196,7 @@ def log_posterior(likelihood: LogPosterior, prior: Prior) -> LogPosterior:
     return log_density
 
 
-@dataclass(frozen=True)
-class _Block:
-    """A piece of the (sets, events) array that fits into one call."""
-
-    sets: slice
-    thetas: slice
-    events: slice
-
-
-@dataclass(frozen=True)
-class _Layout:
-    """How D sets of N events meet T parameter points, in blocks of limited size."""
-
-    batched: bool
-    events: tuple[int, int]
-    theta_dim: int | None
-    max_elements: int
-
-    @classmethod
-    def of(cls, shape: tuple[int, ...], theta_dim: int | None, max_elements: int) -> _Layout:
-        """Read the layout off the shape of the events."""
-        batched = len(shape) == 3
-        sets = shape[0] if batched else 1
-        return cls(batched, (sets, shape[-2]), theta_dim, max_elements)
-
-    def flatten(self, theta: Tensor) -> Tensor:
-        """Bring theta into the shape (D, T, p)."""
-        sets = self.events[0]
-        leading = f"({sets}, ..., p)" if self.batched else "(..., p)"
-        right_p = self.theta_dim is None or theta.shape[-1:] == (self.theta_dim,)
-        if not right_p or theta.ndim == 0 or (self.batched and theta.shape[:1] != (sets,)):
-            raise InputError(
-                f"theta of shape {leading} with p = {self.theta_dim}",
-                f"shape {tuple(theta.shape)}",
-                "give one column per parameter" + " and one row per data set" * self.batched,
-            )
-        # The number of points is written out because -1 is ambiguous for empty tensors.
-        points = math.prod(theta.shape[self.batched : -1])
-        return theta.reshape(sets, points, theta.shape[-1])
-
-    def add_up(self, terms: Callable[[_Block, Tensor], Tensor], theta: Tensor) -> Tensor:
-        """Add the blocks over the events: theta (D, T, p) -> (D, T), float64 on the CPU."""
-        total = torch.zeros(theta.shape[:2], dtype=torch.float64)
-        for block in self._blocks(theta.shape[1]):
-            total[block.sets, block.thetas] += terms(block, theta[block.sets, block.thetas])
-        return total
-
-    def _blocks(self, points: int) -> Iterator[_Block]:
-        """Cut sets x points x events into blocks; events are cut last."""
-        sets, events = self.events
-        events_step = min(events, self.max_elements)
-        points_step = max(1, min(points, self.max_elements // events_step))
-        sets_step = max(1, self.max_elements // (events_step * points_step))
-        cuts = product(
-            _slices(sets, sets_step), _slices(points, points_step), _slices(events, events_step)
-        )
-        return (_Block(*cut) for cut in cuts)
-
-
-def _slices(length: int, step: int) -> Iterator[slice]:
-    """Cut a range into slices."""
-    return (slice(start, min(start + step, length)) for start in range(0, length, step))
-
-
-def _sum_events(terms: Tensor) -> Tensor:
+def sum_events(terms: Tensor) -> Tensor:
     """Add up the last dimension with a float64 accumulator; the sum is on the CPU."""
     if terms.device.type == "mps":  # it has no float64
         return terms.cpu().sum(-1, dtype=torch.float64)
@@ -270,7 +207,7 @@ def _encode(flow: Flow, x: Tensor, rows: int) -> EncodedEvents:
     """Encode events block by block, and refuse those that cannot be encoded."""
     flat = x.reshape(-1, x.shape[-1])
     with torch.no_grad():
-        parts = [flow.encode_events(flat[chosen]) for chosen in _slices(len(flat), rows)]
+        parts = [flow.encode_events(flat[chosen]) for chosen in slices(len(flat), rows)]
     u = torch.cat([part.u for part in parts])
     constant = torch.cat([part.log_constant for part in parts])
     distance = torch.cat([part.distance for part in parts])
@@ -288,7 +225,7 @@ def _encode(flow: Flow, x: Tensor, rows: int) -> EncodedEvents:
     )
 
 
-def _check_events(shape: tuple[int, ...], data_dim: int | None) -> None:
+def check_events(shape: tuple[int, ...], data_dim: int | None) -> None:
     """Fail unless the shape is (N, d) or (D, N, d) with at least one event."""
     right_d = data_dim is None or shape[-1:] == (data_dim,)
     if len(shape) not in (2, 3) or 0 in shape or not right_d:

@@ -8,12 +8,14 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from lfi_mflow.errors import ModelMismatchError
 from lfi_mflow.flows.model_file import Model
 from lfi_mflow.inference.grid import grid_posterior
 from lfi_mflow.inference.likelihood import EventSetLikelihood, log_posterior
 from lfi_mflow.inference.mcmc import McmcSettings, sample_posterior
+from lfi_mflow.inference.moving import likelihood_of
 from lfi_mflow.inference.off_manifold import off_manifold_events, off_manifold_p_value
 from lfi_mflow.inference.posterior import ObservedEvents, Posterior
 from lfi_mflow.simulation.priors import Prior
@@ -28,6 +30,7 @@ def infer_posterior(
     prior: Prior,
     method: Literal["mcmc", "grid"] = "mcmc",
     seed: int = 0,
+    moving_manifold: bool = False,
 ) -> Posterior:
     """Infer the parameters that observed events share.
 
@@ -37,10 +40,12 @@ def infer_posterior(
         prior: Prior of the parameters.
         method: Markov chains, or an adaptive grid for one or two parameters.
         seed: Seed of the draws.
+        moving_manifold: Compare densities on different manifolds, if the chart depends
+            on theta; see :mod:`lfi_mflow.inference.moving`.
 
     Raises:
-        ModelMismatchError: If the prior has another number of parameters, or there
-            are none to infer.
+        ModelMismatchError: If the prior has another number of parameters, there are
+            none to infer, the model has no density, or its manifold depends on theta.
         ConfigError: If a grid is asked for with more than two parameters.
         InputError: If ``x`` has another number of columns, or the posterior has no mass.
         DataError: If an event cannot be encoded (NaN or infinite).
@@ -62,11 +67,22 @@ def infer_posterior(
     generator = torch.Generator().manual_seed(seed)
     weight = next(model.flow.parameters())
     events = torch.as_tensor(np.asarray(x)).to(weight.device, weight.dtype)
-    likelihood = EventSetLikelihood(model.flow, events)
+    likelihood = likelihood_of(model.flow, events, moving_manifold=moving_manifold)
     density = log_posterior(likelihood, prior)
-    data = _judge(model, np.asarray(x), likelihood.encoded.distance.cpu().double().numpy())
+
+    def judged(theta: Tensor) -> ObservedEvents:
+        if isinstance(likelihood, EventSetLikelihood):
+            distance = likelihood.encoded.distance
+        else:
+            with torch.no_grad():
+                distance = model.flow.reconstruction_error(
+                    events, theta.to(events).expand(len(events), -1)
+                )
+        return _judge(model, np.asarray(x), distance.cpu().double().numpy())
+
     if method == "grid":
         grid = grid_posterior(density, prior)
+        data = judged(grid.mean)
         seconds = time.perf_counter() - start
         return Posterior.from_grid(names, grid, data, generator=generator, seconds=seconds)
     # Many parameters need a larger ensemble; the number of draws stays the same.
@@ -74,6 +90,7 @@ def infer_posterior(
     draws = sample_posterior(
         density, prior, generator=generator, settings=McmcSettings(chains=chains)
     )
+    data = judged(draws.theta.flatten(0, -2).mean(dim=0))
     return Posterior.from_draws(names, draws, data, seconds=time.perf_counter() - start)
 
 

@@ -27,7 +27,7 @@ import torch
 from sbi.neural_nets.estimators.base import ConditionalDensityEstimator
 from torch import Generator, Tensor
 
-from lfi_mflow.errors import InputError
+from lfi_mflow.errors import InputError, ModelMismatchError
 from lfi_mflow.flows.flow import EncodedEvents, Flow
 from lfi_mflow.inference.likelihood import DEFAULT_MAX_ELEMENTS, EventSetLikelihood
 
@@ -63,6 +63,7 @@ def as_sbi_estimator(
         max_elements: Pairs of event and theta that go through the flow at a time.
 
     Raises:
+        ModelMismatchError: If the flow has no density, or its chart depends on theta.
         ValueError: From ``log_prob``, ``loss`` and ``sample``, in sbi's words, if x has
             not d columns or theta not p.
         InputError: From ``log_prob`` and ``loss``, if there are no events or no thetas.
@@ -82,6 +83,14 @@ def as_sbi_estimator(
         >>> posterior.sample((100,), x=observed, show_progress_bars=False).shape
         torch.Size([100, 1])
     """
+    if "log_prob" in flow.lacks:
+        raise flow.missing("log_prob")
+    if flow.conditional:
+        raise ModelMismatchError(
+            "a chart that does not depend on theta",
+            "a conditional one",
+            "use lfi_mflow.inference.likelihood_of",
+        )
     return _FlowEstimator(flow, max_elements)
 
 

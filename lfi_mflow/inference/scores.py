@@ -37,7 +37,7 @@ class Scores:
             the manifold, with shape (...); None if the model does not know. Small
             values mean that an event comes from elsewhere.
         log_prob: Log-density of x' at theta, with shape (...), with respect to the
-            ``reference`` measure of the flow; None if there is no theta.
+            ``reference`` measure of the flow; None if there is no theta, or no density.
     """
 
     latent: NDArray[np.floating]
@@ -66,13 +66,14 @@ def score_events(model: Model, x: ArrayLike, theta: ArrayLike | None = None) -> 
         x: Events, with shape (N, d), or one with shape (d,).
         theta: Parameters of each event, with shape (N, p), or of all, with shape
             (p,); None leaves the log-density out, which saves the volume term. A
-            model without parameters needs none.
+            model without parameters needs none, one with a conditional chart does.
 
     Returns:
         Scores in the precision of the flow, as numpy arrays.
 
     Raises:
-        InputError: If the shapes do not fit the model.
+        InputError: If the shapes do not fit the model, or its chart needs a theta.
+        ModelMismatchError: If the model has no encoder.
         DataError: If an event cannot be scored: it, or its theta, is not finite,
             or absurdly far away.
 
@@ -126,13 +127,13 @@ def score_batch(
 def _evaluate(flow: Flow, x: Tensor, theta: Tensor | None) -> dict[str, Tensor]:
     """Run the flow over one batch; the volume term only if it is needed."""
     scores = {}
-    if theta is None:
-        u = flow.encode(x)
+    if theta is None or "log_prob" in flow.lacks:
+        u = flow.encode(x, theta)
     else:
-        encoded = flow.encode_events(x)
+        encoded = flow.encode_events(x, theta)
         u = encoded.u
         scores["log_prob"] = encoded.log_constant + flow.log_prob_latent(u, theta)
-    projection = flow.decode(u)
+    projection = flow.decode(u, theta)
     distance = torch.linalg.vector_norm(x - projection, dim=-1)
     return {"latent": u, "projection": projection, "distance": distance, **scores}
 

@@ -23,17 +23,32 @@ from lfi_mflow.simulation import Events
 
 __all__ = ["Batch", "PreparedEvents", "ResidentEvents", "StreamedEvents", "TrainingEvents"]
 
-Prepare = Callable[[Tensor], Tensor]
+Prepare = Callable[[Tensor, Tensor], Tensor]
+"""Makes what an objective needs of features and parameters: (B, d), (B, p) -> (B, *)."""
 
 _BLOCK = 2**16
 
 
 class Batch(NamedTuple):
-    """Prepared events: what the loss needs (B, *), theta (B, p), and weights (B,) or None."""
+    """Prepared events.
+
+    Arguments:
+        prepared: What the loss needs of the features, with shape (B, *).
+        theta: Parameters, with shape (B, p).
+        weight: Weights, with shape (B,), or None.
+        score: Joint scores, with shape (B, p), or None.
+    """
 
     prepared: Tensor
     theta: Tensor
-    weight: Tensor | None
+    weight: Tensor | None = None
+    score: Tensor | None = None
+
+    def take(self, rows: Tensor) -> Batch:
+        """Return the events of some rows."""
+        weight = None if self.weight is None else self.weight[rows]
+        score = None if self.score is None else self.score[rows]
+        return Batch(self.prepared[rows], self.theta[rows], weight, score)
 
 
 class PreparedEvents(ABC):
@@ -48,8 +63,8 @@ class PreparedEvents(ABC):
         """Shuffled batches of equal size; what does not fill a batch waits for another epoch."""
 
     @abstractmethod
-    def validation(self) -> Iterator[Batch]:
-        """The validation events in large batches."""
+    def validation(self, batch_size: int) -> Iterator[Batch]:
+        """The validation events in order; the last batch may be smaller."""
 
     @abstractmethod
     def some(self) -> Batch:
@@ -67,12 +82,16 @@ class TrainingEvents(ABC):
         """Mean (d,) and covariance (d, d) of the features in float64."""
 
     @abstractmethod
-    def validation_events(self) -> Iterator[Tensor]:
-        """Features of the validation events in blocks: (B, d)."""
+    def theta_moments(self) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of the parameters in float64, each (p,)."""
+
+    @abstractmethod
+    def validation_events(self) -> Iterator[Batch]:
+        """The validation events in blocks, with their features as what is prepared."""
 
     @abstractmethod
     def prepare(self, function: Prepare) -> PreparedEvents:
-        """Apply ``function`` to the features: (B, d) -> (B, *)."""
+        """Apply ``function`` to features and parameters: (B, d), (B, p) -> (B, *)."""
 
 
 class ResidentEvents(TrainingEvents):
@@ -82,6 +101,7 @@ class ResidentEvents(TrainingEvents):
         x: Features, with shape (N, d), on the device and in the precision of the flow.
         theta: Parameters, with shape (N, p).
         weight: Positive weights, with shape (N,), or None.
+        score: Joint scores, with shape (N, p), or None.
         validation_fraction: Fraction of events for validation.
         seed: Seed of the split.
     """
@@ -91,6 +111,7 @@ class ResidentEvents(TrainingEvents):
         x: Tensor,
         theta: Tensor,
         weight: Tensor | None = None,
+        score: Tensor | None = None,
         *,
         validation_fraction: float,
         seed: int,
@@ -98,7 +119,7 @@ class ResidentEvents(TrainingEvents):
         self.n_validation = _validation_size(len(x), validation_fraction)
         self.n_train = len(x) - self.n_validation
         order = _permutation(len(x), seed, x.device)
-        self._x, self._theta, self._weight = x, theta, weight
+        self._events = Batch(x, theta, weight, score)
         self._rows = order.split([self.n_train, self.n_validation])
 
     @classmethod
@@ -116,7 +137,7 @@ class ResidentEvents(TrainingEvents):
         count = 0
         for block in file.blocks(_BLOCK):
             events = finite_events(block)
-            for name in ("theta", "x", "weight"):
+            for name in ("theta", "x", "weight", "score"):
                 values = events.columns().get(name)
                 if values is None:
                     continue
@@ -130,24 +151,29 @@ class ResidentEvents(TrainingEvents):
             arrays["x"],
             arrays["theta"],
             arrays.get("weight"),
+            arrays.get("score"),
             validation_fraction=validation_fraction,
             seed=seed,
         )
 
     def moments(self) -> tuple[Tensor, Tensor]:
         """Mean (d,) and covariance (d, d) of the features in float64."""
-        return _moments(block.cpu().double() for block in self._x.split(_BLOCK))
+        return _moments(block.cpu().double() for block in self._events.prepared.split(_BLOCK))
 
-    def validation_events(self) -> Iterator[Tensor]:
-        """Features of the validation events in blocks: (B, d)."""
-        for rows in self._rows[1].split(_BLOCK):
-            yield self._x[rows]
+    def theta_moments(self) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of the parameters in float64, each (p,)."""
+        return _mean_and_spread(block.cpu().double() for block in self._events.theta.split(_BLOCK))
+
+    def validation_events(self) -> Iterator[Batch]:
+        """The validation events in blocks."""
+        return (self._events.take(rows) for rows in self._rows[1].split(_BLOCK))
 
     def prepare(self, function: Prepare) -> PreparedEvents:
-        """Apply ``function`` to the features once: (B, d) -> (B, *)."""
+        """Apply ``function`` to features and parameters once: (B, d), (B, p) -> (B, *)."""
+        blocks = (values.split(_BLOCK) for values in (self._events.prepared, self._events.theta))
         with torch.no_grad():
-            prepared = torch.cat([function(block) for block in self._x.split(_BLOCK)])
-        return _PreparedResident(Batch(prepared, self._theta, self._weight), self._rows)
+            prepared = torch.cat([function(*block) for block in zip(*blocks, strict=True)])
+        return _PreparedResident(self._events._replace(prepared=prepared), self._rows)
 
 
 class _PreparedResident(PreparedEvents):
@@ -165,20 +191,15 @@ class _PreparedResident(PreparedEvents):
         """Shuffled batches of equal size."""
         order = self._train[_permutation(len(self._train), seed, self._train.device)]
         used = self.steps(batch_size) * batch_size
-        return (self._take(rows) for rows in order[:used].split(batch_size))
+        return (self._events.take(rows) for rows in order[:used].split(batch_size))
 
-    def validation(self) -> Iterator[Batch]:
-        """The validation events in large batches."""
-        return (self._take(rows) for rows in self._validation.split(_BLOCK // 4))
+    def validation(self, batch_size: int) -> Iterator[Batch]:
+        """The validation events in order."""
+        return (self._events.take(rows) for rows in self._validation.split(batch_size))
 
     def some(self) -> Batch:
         """A representative part of the training events."""
-        return self._take(self._train[:_BLOCK])
-
-    def _take(self, rows: Tensor) -> Batch:
-        """Return the events of some rows."""
-        weight = None if self._events.weight is None else self._events.weight[rows]
-        return Batch(self._events.prepared[rows], self._events.theta[rows], weight)
+        return self._events.take(self._train[:_BLOCK])
 
 
 class StreamedEvents(TrainingEvents):
@@ -213,21 +234,29 @@ class StreamedEvents(TrainingEvents):
         blocks = (finite_events(block).x for block in self.file.blocks(_BLOCK))
         return _moments(torch.from_numpy(x).double() for x in blocks)
 
-    def validation_events(self) -> Iterator[Tensor]:
-        """Features of the validation events in blocks: (B, d)."""
-        return (batch.prepared for batch in self.prepare(lambda x: x).validation())
+    def theta_moments(self) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of the parameters in float64, each (p,)."""
+        blocks = (finite_events(block).theta for block in self.file.blocks(_BLOCK))
+        return _mean_and_spread(torch.from_numpy(theta).double() for theta in blocks)
+
+    def validation_events(self) -> Iterator[Batch]:
+        """The validation events in blocks."""
+        return self.prepare(lambda x, theta: x).validation(_BLOCK // 4)
 
     def prepare(self, function: Prepare) -> PreparedEvents:
-        """Apply ``function`` to the features of each batch: (B, d) -> (B, *)."""
+        """Apply ``function`` to features and parameters of each batch: (B, d), (B, p) -> (B, *)."""
         return _PreparedStream(self, function)
 
     def batch(self, events: Events, function: Prepare) -> Batch:
         """Bring events to the device and prepare them."""
         events = finite_events(events)
         x, theta = self._tensor(events.x), self._tensor(events.theta)
-        weight = None if events.weight is None else self._tensor(events.weight)
+        weight, score = (
+            None if values is None else self._tensor(values)
+            for values in (events.weight, events.score)
+        )
         with torch.no_grad():
-            return Batch(function(x), theta, weight)
+            return Batch(function(x, theta), theta, weight, score)
 
     def _tensor(self, values: NDArray[np.floating]) -> Tensor:
         """Bring an array to the device."""
@@ -255,11 +284,11 @@ class _PreparedStream(PreparedEvents):
         some = (batch for batch in batches if len(batch.theta))
         yield from itertools.islice(some, self.steps(batch_size))
 
-    def validation(self) -> Iterator[Batch]:
-        """The validation events in large batches."""
+    def validation(self, batch_size: int) -> Iterator[Batch]:
+        """The validation events in order."""
         first, last = self._events.first_validation, len(self._events.file)
-        for start in range(first, last, _BLOCK // 4):
-            rows = slice(start, min(start + _BLOCK // 4, last))
+        for start in range(first, last, batch_size):
+            rows = slice(start, min(start + batch_size, last))
             batch = self._events.batch(self._events.file.read(rows), self._function)
             if len(batch.theta):
                 yield batch
@@ -271,7 +300,7 @@ class _PreparedStream(PreparedEvents):
 
 
 def finite_events(events: Events) -> Events:
-    """Drop events with a value in theta, x or the weight that is not finite."""
+    """Drop events with a value in theta, x, weight or score that is not finite."""
     good = _finite_rows(events)
     return events if good.all() else events[good]
 
@@ -280,7 +309,9 @@ def _finite_rows(events: Events) -> NDArray[np.bool_]:
     """Say which events training can use: (N,)."""
     good: NDArray[np.bool_] = np.isfinite(events.x).all(axis=1)
     good &= np.isfinite(events.theta).all(axis=1)
-    return good if events.weight is None else good & np.isfinite(events.weight)
+    if events.weight is not None:
+        good &= np.isfinite(events.weight)
+    return good if events.score is None else good & np.isfinite(events.score).all(axis=1)
 
 
 def check_events(file: EventFile, path: Path, *, drop_nonfinite: bool) -> dict[str, int]:
@@ -335,6 +366,13 @@ def _moments(blocks: Iterator[Tensor]) -> tuple[Tensor, Tensor]:
         mean = mean + shift * (new / total) if count else centre
         count = total
     return mean, scatter / max(count - 1, 1)
+
+
+def _mean_and_spread(blocks: Iterator[Tensor]) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of each column; 1 for a column that never changes."""
+    mean, covariance = _moments(blocks)
+    spread = covariance.diagonal().sqrt()
+    return mean, torch.where(spread > 1e-9 * mean.abs().clamp_min(1e-300), spread, 1.0)
 
 
 def _has_negative_weights(file: EventFile) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 __all__ = ["EpochRecord", "History", "PhaseRecord"]
 
@@ -35,16 +35,23 @@ class PhaseRecord:
     Arguments:
         name: Name of the phase.
         objective: Name of its objective.
+        keeps: Whether the weights of its best epoch are kept, or of its last.
         epochs: The epochs so far.
     """
 
     name: str
     objective: str
+    keeps: Literal["best", "last"] = "best"
     epochs: list[EpochRecord] = field(default_factory=list)
 
     @property
     def best_epoch(self) -> int:
-        """The epoch with the smallest validation loss, whose weights were kept."""
+        """The epoch whose weights were kept: that with the smallest validation loss, or the last.
+
+        The last, where the loss does not measure success.
+        """
+        if self.keeps == "last":
+            return self.epochs[-1].epoch
         return min(self.epochs, key=lambda record: record.validation).epoch
 
     @property
@@ -55,7 +62,7 @@ class PhaseRecord:
         """
         first, last = self.epochs[0], self.epochs[-1]
         rose = last.validation > first.validation and last.train > first.train
-        return rose and len(self.epochs) > 2
+        return rose and len(self.epochs) > 2 and self.keeps == "best"
 
     @property
     def seconds(self) -> float:
@@ -95,6 +102,7 @@ class History:
                 PhaseRecord(
                     phase["name"],
                     phase["objective"],
+                    phase["keeps"],
                     [EpochRecord(**record) for record in phase["epochs"]],
                 )
                 for phase in table["phases"]

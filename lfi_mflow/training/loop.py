@@ -18,16 +18,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lfi_mflow.errors import Interrupted, TrainingError
+from lfi_mflow.errors import ConfigError, Interrupted, TrainingError
 from lfi_mflow.flows import Flow
 from lfi_mflow.training.checkpoint import Checkpoint, CheckpointFile
 from lfi_mflow.training.events import Batch, TrainingEvents
 from lfi_mflow.training.history import EpochRecord, History, PhaseRecord
-from lfi_mflow.training.objectives import OBJECTIVES, advice_on_failure, trained_part
+from lfi_mflow.training.objectives import advice_on_failure, chart_of, trained_part
 from lfi_mflow.training.phases import Phase, learning_rate_factor
 
 __all__ = ["Progress", "ProgressCallback", "fit"]
 
+VALIDATION_BATCH = 2**14
 _REPORT_SECONDS = 0.5
 
 
@@ -73,7 +74,8 @@ def fit(
         flow: The flow, on the device of the events.
         phases: What to do, in order.
         events: What to train on.
-        seed: Seed of the order of events. Equal seeds give equal results on one machine.
+        seed: Seed of the order of events, and of what an objective draws. Equal seeds give
+            equal results on one machine.
         units: Units of the observables, for their scaling; all the same by default.
         checkpoints: Where to keep the state; if there is a checkpoint, the run goes on from it.
         progress: Called about twice a second and at the end of each epoch.
@@ -83,20 +85,25 @@ def fit(
         epoch of each phase, and is in evaluation mode.
 
     Raises:
-        ConfigError: If a phase trains a part that the flow does not have.
+        ConfigError: If a phase trains a part that the flow does not have, or there are
+            fewer events than it needs in a batch.
         TrainingError: If a loss or gradient is not finite.
         Interrupted: On Ctrl-C; the checkpoint holds the last finished epoch.
     """
     for phase in phases:
-        trained_part(flow, OBJECTIVES[phase.objective].part)
+        trained_part(flow, phase.minimises.part)
+        _check_batch(phase, events.n_train)
     history, first, state = History(), 0, None
     if checkpoints is not None and checkpoints.exists():
         state = checkpoints.load()
         history, first = History.from_table(state.history), state.phase
         flow.load_state_dict(state.flow)
     else:
-        mean, covariance = events.moments()
-        flow.standardisation.fit(mean, covariance, units or [""] * flow.data_dim)
+        if flow.chart is None or not flow.chart.prescribed:
+            mean, covariance = events.moments()
+            flow.standardisation.fit(mean, covariance, units or [""] * flow.data_dim)
+        if flow.conditional:
+            chart_of(flow).standardise_theta(*events.theta_moments())
     for index in range(first, len(phases)):
         run = _PhaseRun(flow, phases, index, events, history, seed, progress)
         if state is not None:
@@ -112,6 +119,17 @@ def fit(
             ) from None
     flow.eval()
     return history
+
+
+def _check_batch(phase: Phase, n_train: int) -> None:
+    """Fail if there are fewer events than the objective needs in a batch."""
+    least = phase.minimises.least_batch
+    if n_train < least:
+        raise ConfigError(
+            f"at least {least} training events for the objective {phase.objective!r}",
+            str(n_train),
+            "simulate more",
+        )
 
 
 class _PhaseRun:
@@ -130,9 +148,9 @@ class _PhaseRun:
         phase = phases[index]
         self.flow, self.phase, self.index, self.history = flow, phase, index, history
         self.seed, self.progress = seed, progress
-        self.objective = OBJECTIVES[phase.objective]
+        self.objective = phase.minimises
         # once: later phases go on from what earlier ones have learnt
-        self.begins = all(OBJECTIVES[p.objective].part == "chart" for p in phases[:index])
+        self.begins = all(p.minimises.part == "chart" for p in phases[:index])
         self.part = trained_part(flow, self.objective.part)
         self.optimiser = torch.optim.AdamW(
             self.part.parameters(),
@@ -142,9 +160,10 @@ class _PhaseRun:
             fused=True,
         )
         flow.eval()
-        self.events = events.prepare(lambda x: self.objective.prepare(flow, x))
+        self.events = events.prepare(lambda x, theta: self.objective.prepare(flow, x, theta))
         self.steps = self.events.steps(phase.batch_size)
-        self.record = PhaseRecord(phase.name, phase.objective)
+        self.record = PhaseRecord(phase.name, phase.objective, self.objective.keeps)
+        self.generator = torch.Generator()
         self.best: dict[str, Any] = {}
         self.last_report = 0.0
 
@@ -158,8 +177,7 @@ class _PhaseRun:
         """Run the epochs that are left, and keep the best weights."""
         self.history.phases.append(self.record)
         if self.begins and not self.record.epochs:
-            some = self.events.some()
-            self.objective.begin(self.flow, some.prepared, some.theta)
+            self.objective.begin(self.flow, self.events.some())
         for epoch in range(len(self.record.epochs), self.phase.epochs):
             if self._out_of_patience(epoch):
                 break
@@ -177,6 +195,7 @@ class _PhaseRun:
         seed = int(
             np.random.SeedSequence(self.seed, spawn_key=(self.index, epoch)).generate_state(1)[0]
         )
+        self.generator.manual_seed(seed)
         losses, norms = [], []
         for step, batch in enumerate(self.events.training(self.phase.batch_size, seed)):
             rate = self._set_learning_rate(epoch * self.steps + step)
@@ -207,7 +226,7 @@ class _PhaseRun:
 
     def _mean_loss(self, batch: Batch) -> Tensor:
         """Return the mean loss of a batch, weighted if the events are."""
-        losses = self.objective.loss(self.flow, batch.prepared, batch.theta)
+        losses = self.objective.loss(self.flow, batch, self.generator)
         if batch.weight is None:
             return losses.mean()
         return (losses * batch.weight).sum() / batch.weight.sum()
@@ -216,8 +235,10 @@ class _PhaseRun:
     def _validate(self) -> float:
         """Mean loss of the validation events."""
         self.part.eval()
+        self.generator.manual_seed(self.seed)  # the same draws after every epoch
         total, weight = 0.0, 0.0
-        for batch in self.events.validation():
+        alone = self.objective.least_batch == 1
+        for batch in self.events.validation(VALIDATION_BATCH if alone else self.phase.batch_size):
             share = len(batch.theta) if batch.weight is None else batch.weight.sum().item()
             total += self._mean_loss(batch).item() * share
             weight += share

@@ -7,25 +7,33 @@ phase, and nothing in the loop knows its name.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
+from lfi_mflow.config import from_table
 from lfi_mflow.errors import ConfigError, UnknownNameError
-from lfi_mflow.training.objectives import OBJECTIVES
+from lfi_mflow.training.objectives import OBJECTIVES, Objective
 
 __all__ = [
     "ALGORITHMS",
     "Phase",
+    "adversarial",
     "alternating",
     "density",
+    "elbo",
     "learning_rate_factor",
     "penalised",
+    "scandal",
     "sequential",
     "simultaneous",
+    "transport",
+    "transport_alternating",
 ]
 
-CHART_RATE, LATENT_RATE, ALL_RATE = 2e-2, 5e-3, 2e-3
+CHART_RATE, LATENT_RATE, ALL_RATE, ADVERSARIAL_RATE = 2e-2, 5e-3, 2e-3, 1e-3
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,8 @@ class Phase:
         clip: Largest norm of the gradient.
         patience: Stop after so many epochs without a better validation loss;
             0 means never. The best weights are restored either way.
+        settings: Settings of the objective, such as the ``beta`` of
+            ``penalised-likelihood``.
     """
 
     name: str
@@ -55,6 +65,7 @@ class Phase:
     weight_decay: float = 1e-4
     clip: float = 1.0
     patience: int = 0
+    settings: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -77,6 +88,20 @@ class Phase:
                 f"{self.warm_up}, {self.weight_decay} and {self.patience}",
                 "correct them",
             )
+        least = self.minimises.least_batch
+        if self.batch_size < least:
+            raise ConfigError(
+                f"batch_size >= {least} in phase {self.name!r}, with the objective "
+                f"{self.objective!r}",
+                str(self.batch_size),
+                "raise it",
+            )
+
+    @property
+    def minimises(self) -> Objective:
+        """The objective with its settings."""
+        where = f"the settings of objective {self.objective!r} in phase {self.name!r}"
+        return from_table(OBJECTIVES[self.objective], self.settings, where)
 
 
 def sequential(
@@ -94,28 +119,54 @@ def density(epochs: int = 20, batch_size: int = 500) -> tuple[Phase, ...]:
     return (Phase("latent", "latent-likelihood", epochs, batch_size, LATENT_RATE),)
 
 
+def scandal(
+    chart_epochs: int = 20, latent_epochs: int = 15, batch_size: int = 500
+) -> tuple[Phase, ...]:
+    """Return sequential training with the simulator's joint score in the density phase."""
+    manifold, density = sequential(chart_epochs, latent_epochs, batch_size)
+    return manifold, dataclasses.replace(density, objective="scandal")
+
+
 def alternating(
     rounds: int = 5, chart_epochs: int = 4, latent_epochs: int = 3, batch_size: int = 500
 ) -> tuple[Phase, ...]:
     """Return alternating M/D training (Brehmer and Cranmer 2020): rounds of both phases.
 
-    The peak learning rates fall from round to round along a cosine: later rounds
-    refine what earlier ones found.
+    Raises:
+        ConfigError: If there are no rounds.
+    """
+    return _rounds(rounds, sequential(chart_epochs, latent_epochs, batch_size))
+
+
+def transport_alternating(
+    rounds: int = 4, transport_epochs: int = 2, latent_epochs: int = 3, batch_size: int = 500
+) -> tuple[Phase, ...]:
+    """Return rounds of optimal transport and of the density phase (Brehmer and Cranmer 2020).
 
     Raises:
         ConfigError: If there are no rounds.
     """
+    density_phase = sequential(latent_epochs=latent_epochs, batch_size=batch_size)[1]
+    return _rounds(rounds, (*transport(transport_epochs, batch_size), density_phase))
+
+
+def _rounds(rounds: int, phases: tuple[Phase, ...]) -> tuple[Phase, ...]:
+    """Repeat phases.
+
+    The peak learning rates fall from round to round along a cosine: later rounds
+    refine what earlier ones found.
+    """
     if rounds < 1:
         raise ConfigError("at least one round", str(rounds), "raise it")
-    phases: list[Phase] = []
-    for index in range(rounds):
-        factor = learning_rate_factor(index / rounds, warm_up=0.0)
-        rates = CHART_RATE * factor, LATENT_RATE * factor
-        phases += [
-            Phase(f"chart {index + 1}", "reconstruction", chart_epochs, batch_size, rates[0]),
-            Phase(f"latent {index + 1}", "latent-likelihood", latent_epochs, batch_size, rates[1]),
-        ]
-    return tuple(phases)
+    return tuple(
+        dataclasses.replace(
+            phase,
+            name=f"{phase.name} {index + 1}",
+            learning_rate=phase.learning_rate * learning_rate_factor(index / rounds, warm_up=0.0),
+        )
+        for index in range(rounds)
+        for phase in phases
+    )
 
 
 def simultaneous(epochs: int = 20, batch_size: int = 500) -> tuple[Phase, ...]:
@@ -128,12 +179,32 @@ def penalised(epochs: int = 20, batch_size: int = 500) -> tuple[Phase, ...]:
     return (Phase("all", "penalised-likelihood", epochs, batch_size, ALL_RATE),)
 
 
+def transport(epochs: int = 8, batch_size: int = 500) -> tuple[Phase, ...]:
+    """Return training of all parts at once by optimal transport."""
+    return (Phase("transport", "transport", epochs, batch_size, ALL_RATE),)
+
+
+def elbo(epochs: int = 30, batch_size: int = 500) -> tuple[Phase, ...]:
+    """Return training of a variational autoencoder."""
+    return (Phase("elbo", "elbo", epochs, batch_size, ALL_RATE),)
+
+
+def adversarial(epochs: int = 30, batch_size: int = 500) -> tuple[Phase, ...]:
+    """Return training of a generative adversarial network."""
+    return (Phase("game", "adversarial", epochs, batch_size, ADVERSARIAL_RATE),)
+
+
 ALGORITHMS: Mapping[str, Callable[[], tuple[Phase, ...]]] = {
     "sequential": sequential,
     "alternating": alternating,
     "simultaneous": simultaneous,
     "penalised": penalised,
     "density": density,
+    "scandal": scandal,
+    "transport": transport,
+    "transport-alternating": transport_alternating,
+    "elbo": elbo,
+    "adversarial": adversarial,
 }
 """The training algorithms by the names they have in configuration files."""
 

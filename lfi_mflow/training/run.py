@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lfi_mflow.config import from_table, read_toml
 from lfi_mflow.data import EventFile
-from lfi_mflow.errors import ConfigError, UnknownNameError
+from lfi_mflow.errors import ConfigError, DataError, UnknownNameError
 from lfi_mflow.flows import (
     Dimensions,
     Flow,
@@ -165,6 +165,7 @@ def train_model(
     path, device = Path(path), torch.device(device)
     with EventFile(path) as file:
         bad = check_events(file, path, drop_nonfinite=drop_nonfinite)
+        _check_score(file, config)
         dimensions = _dimensions(file, config)
         run = {"configuration": _run_table(config), "events": file.digest}
         flow = _initial_flow(config, dimensions).to(device)
@@ -195,6 +196,18 @@ def train_model(
             provenance=provenance(),
         )
     return Model(flow, metadata)
+
+
+def _check_score(file: EventFile, config: RunConfig) -> None:
+    """Fail if a phase needs joint scores that the events do not have."""
+    needy = [phase for phase in config.schedule if phase.minimises.needs_score]
+    if needy and "score" not in file.columns:
+        raise DataError(
+            f"events with a joint score in {file.path}, for the objective {needy[0].objective!r}",
+            "none",
+            "simulate them with --set score=true if the simulator offers it, or train with "
+            'algorithm = "sequential"',
+        )
 
 
 def _run_table(config: RunConfig) -> dict[str, Any]:
@@ -239,6 +252,7 @@ def _training_events(
     dtype = _DTYPES[config.precision]
     # features, their standardised copy, parameters and the random order
     columns = 2 * dimensions.data + dimensions.theta + 4
+    columns += dimensions.theta * ("score" in file.columns)
     if len(file) * columns * dtype.itemsize > config.resident_bytes:
         return StreamedEvents(
             file, dtype=dtype, device=device, validation_fraction=config.validation_fraction
@@ -258,14 +272,15 @@ def _distances(flow: Flow, events: TrainingEvents) -> dict[str, Any]:
 
     Beside them, the mean distances to the plane of the first n principal axes, for
     a chart that is worse has learnt nothing, and to the centre of all events.
-    Where there is no manifold there is nothing to measure.
+    Where there is no manifold, or no way to project on it, there is nothing to measure.
     """
-    if flow.chart is None:
+    if flow.chart is None or "encode" in flow.lacks:
         return {}
     blocks: list[tuple[Tensor, Tensor, Tensor]] = []
-    for x in events.validation_events():
+    for batch in events.validation_events():
+        x = batch.prepared
         plane, centre = (_axes_distance(flow, x, axes) for axes in (flow.latent_dim, 0))
-        blocks.append((flow.reconstruction_error(x), plane, centre))
+        blocks.append((flow.reconstruction_error(x, batch.theta), plane, centre))
     distances, planes, centres = (
         torch.cat(parts).cpu().double() for parts in zip(*blocks, strict=True)
     )

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from lfi_mflow.data import EventFile
+from lfi_mflow.data import EventFile, EventMetadata
 from lfi_mflow.errors import DataError
-from lfi_mflow.simulation import Events
+from lfi_mflow.simulation import Events, Observable, Parameter
 from lfi_mflow.training import ResidentEvents, StreamedEvents, events
 from lfi_mflow.training.events import check_events
 
 DOUBLE = {"dtype": torch.float64, "device": torch.device("cpu")}
 
 
-def _same(x):
+def _same(x, theta):
     return x
 
 
@@ -44,8 +44,8 @@ def test_every_event_is_in_one_part(load, path, make_events, monkeypatch):
         assert (loaded.n_train, loaded.n_validation) == (300, 100)
         prepared = loaded.prepare(_same)
         train = _rows(prepared.training(30, seed=0))
-        validation = _rows(prepared.validation())
-        blocks = np.sort(torch.cat(list(loaded.validation_events()))[:, 0].numpy())
+        validation = _rows(prepared.validation(64))
+        blocks = np.sort(torch.cat([b.prepared for b in loaded.validation_events()])[:, 0].numpy())
     assert len(train) == 300
     assert np.array_equal(np.sort(np.concatenate([train, validation])), everything)
     assert np.array_equal(validation, blocks)
@@ -53,7 +53,7 @@ def test_every_event_is_in_one_part(load, path, make_events, monkeypatch):
 
 def test_batches_are_equal_seeded_and_belong_together(load, path):
     with EventFile(path) as file:
-        prepared = load(file).prepare(lambda x: 2 * x)
+        prepared = load(file).prepare(lambda x, theta: 2 * x)
         assert prepared.steps(70) == 4
         batches = list(prepared.training(70, seed=1))
         again = list(prepared.training(70, seed=1))
@@ -100,8 +100,29 @@ def test_weights_stay_with_their_events(load, write, make_events):
     weight = make_events(400).x[:, 0] ** 2
     with EventFile(write(make_events(400, weight=weight))) as file:
         prepared = load(file).prepare(_same)
-        for batch in [*prepared.training(50, seed=0), *prepared.validation(), prepared.some()]:
+        for batch in [*prepared.training(50, seed=0), *prepared.validation(64), prepared.some()]:
             torch.testing.assert_close(batch.weight, batch.prepared[:, 0] ** 2)
+
+
+def test_scores_stay_with_their_events(load, write, make_events):
+    score = make_events(400).x[:, :1] ** 2
+    with EventFile(write(make_events(400, score=score))) as file:
+        prepared = load(file).prepare(_same)
+        for batch in [*prepared.training(50, seed=0), *prepared.validation(64), prepared.some()]:
+            torch.testing.assert_close(batch.score, batch.prepared[:, :1] ** 2)
+
+
+def test_moments_of_the_parameters(load, write, make_events, monkeypatch):
+    monkeypatch.setattr(events, "_BLOCK", 64)
+    drawn = make_events(400)
+    both = np.stack([1e6 + drawn.theta[:, 0], np.full(400, 7.0)], axis=1)
+    metadata = EventMetadata(
+        parameters=(Parameter("a"), Parameter("b")), observables=(Observable("x"), Observable("y"))
+    )
+    with EventFile(write(Events(both, drawn.x), about=metadata)) as file:
+        mean, spread = load(file).theta_moments()
+    np.testing.assert_allclose(mean, both.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(spread, [drawn.theta.std(ddof=1), 1.0], rtol=1e-6)
 
 
 @pytest.fixture
@@ -124,13 +145,13 @@ def test_events_that_are_not_finite_are_left_out(load, write, holed, monkeypatch
         assert loaded.n_train + loaded.n_validation == good.sum()
         assert loaded.n_validation == round(0.25 * good.sum())
         prepared = loaded.prepare(_same)
-        batches = [*prepared.training(20, seed=0), *prepared.validation()]
+        batches = [*prepared.training(20, seed=0), *prepared.validation(64)]
         mean, covariance = loaded.moments()
-        validation = sum(len(batch.theta) for batch in prepared.validation())
+        validation = sum(len(batch.theta) for batch in prepared.validation(64))
     assert validation == loaded.n_validation
     for batch in batches:
         assert len(batch.theta)
-        assert all(values.isfinite().all() for values in batch)
+        assert all(values is None or values.isfinite().all() for values in batch)
     np.testing.assert_allclose(mean, drawn.x[good].mean(axis=0), rtol=1e-12)
     np.testing.assert_allclose(covariance, np.cov(drawn.x[good].T), rtol=1e-12)
 

@@ -8,7 +8,7 @@ from lfi_mflow.training import EpochRecord, History, PhaseRecord
 
 def _phase(name, losses):
     epochs = [EpochRecord(i, 2 * loss, loss, 1e-3, 0.5) for i, loss in enumerate(losses)]
-    return PhaseRecord(name, "reconstruction", epochs)
+    return PhaseRecord(name, "reconstruction", epochs=epochs)
 
 
 def test_the_best_epoch_is_the_first_of_the_smallest():

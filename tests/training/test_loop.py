@@ -33,11 +33,16 @@ class FixedEvents(TrainingEvents, PreparedEvents):
         # the first axis is a, so that the latent depends on theta with its sign
         return torch.tensor([0.0, 4.0]).double(), torch.diag(torch.tensor([4.0, 1.0]).double())
 
+    def theta_moments(self):
+        return self.train.theta.mean(dim=0), self.train.theta.std(dim=0)
+
     def validation_events(self):
-        yield self.held.prepared
+        yield self.held
 
     def prepare(self, function):
-        train, held = (b._replace(prepared=function(b.prepared)) for b in (self.train, self.held))
+        train, held = (
+            b._replace(prepared=function(b.prepared, b.theta)) for b in (self.train, self.held)
+        )
         return FixedEvents(*(b._replace(prepared=b.prepared.detach()) for b in (train, held)))
 
     def steps(self, batch_size):
@@ -46,7 +51,7 @@ class FixedEvents(TrainingEvents, PreparedEvents):
     def training(self, batch_size, seed):
         yield self.train
 
-    def validation(self):
+    def validation(self, batch_size):
         yield self.held
 
     def some(self):
@@ -229,10 +234,11 @@ def misleading(make_events):
 
 
 def _validation_loss(flow, phase, events):
-    objective = OBJECTIVES[phase.objective]
+    objective = phase.minimises
     with torch.no_grad():
-        batches = list(events.prepare(lambda x: objective.prepare(flow, x)).validation())
-        losses = [objective.loss(flow, batch.prepared, batch.theta).mean() for batch in batches]
+        prepared = events.prepare(lambda x, theta: objective.prepare(flow, x, theta))
+        batches = list(prepared.validation(10_000))
+        losses = [objective.loss(flow, batch, torch.Generator()).mean() for batch in batches]
     assert len(losses) == 1
     return losses[0].item()
 
@@ -267,15 +273,21 @@ def weighted_and_repeated(make_events):
     x, theta = torch.from_numpy(drawn.x), torch.from_numpy(drawn.theta)
     counts = torch.arange(60) % 4
     parts = [slice(0, 40), slice(40, 60)]
-    weighted = [Batch(x[part], theta[part], counts[part].double()) for part in parts]
+    columns = {"prepared": x, "theta": theta, "score": theta.cos()}
+    weighted = [
+        Batch(weight=counts[part].double(), **{name: v[part] for name, v in columns.items()})
+        for part in parts
+    ]
     repeated = [
-        Batch(*(v[part].repeat_interleave(counts[part], 0) for v in (x, theta)), None)
+        Batch(**{n: v[part].repeat_interleave(counts[part], 0) for n, v in columns.items()})
         for part in parts
     ]
     return FixedEvents(*weighted), FixedEvents(*repeated)
 
 
-@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize(
+    "objective", [name for name in OBJECTIVES if name not in {"transport", "elbo", "adversarial"}]
+)
 def test_a_weight_counts_as_copies(make_flow, weighted_and_repeated, objective, monkeypatch):
     # standardisation is fitted without weights: keep it out of the comparison
     for kind in (LatentLikelihood, Likelihood):
@@ -306,30 +318,31 @@ def test_weights_change_the_result(make_flow, weighted_and_repeated):
 # -- what is not finite
 
 
-class Faulty(LatentLikelihood):
+def faulty(fault, at):
     """A likelihood that spoils one step, in its loss or in its gradient, or the validation."""
+    steps = []
 
-    def __init__(self, fault, at):
-        self.fault, self.at, self.calls = fault, at, 0
+    class Faulty(LatentLikelihood):
+        def loss(self, flow, batch, generator):
+            losses = super().loss(flow, batch, generator)
+            if not torch.is_grad_enabled():
+                spoil = fault == "validation" and len(steps) > at
+                return losses + math.inf if spoil else losses
+            steps.append(None)
+            if len(steps) == at and fault == "loss":
+                return losses * math.nan
+            if len(steps) == at and fault == "gradient":
+                return losses + (0 * losses).sqrt()  # zero, with an infinite slope
+            return losses
 
-    def loss(self, flow, prepared, theta):
-        losses = super().loss(flow, prepared, theta)
-        if not torch.is_grad_enabled():
-            spoil = self.fault == "validation" and self.calls > self.at
-            return losses + math.inf if spoil else losses
-        self.calls += 1
-        if self.calls == self.at and self.fault == "loss":
-            return losses * math.nan
-        if self.calls == self.at and self.fault == "gradient":
-            return losses + (0 * losses).sqrt()  # zero, with an infinite slope
-        return losses
+    return Faulty
 
 
 @pytest.mark.parametrize("fault", ["loss", "gradient"])
 def test_a_step_that_is_not_finite_is_named(
     make_flow, make_resident, phases, tmp_path, monkeypatch, fault
 ):
-    monkeypatch.setitem(OBJECTIVES, "latent-likelihood", Faulty(fault, 2 * 5 + 3))
+    monkeypatch.setitem(OBJECTIVES, "latent-likelihood", faulty(fault, 2 * 5 + 3))
     checkpoints = CheckpointFile(tmp_path / "run.ckpt", {"seed": 0})
     where = r"phase 'latent' at step 13 \(epoch 3, batch 3 of 5\); epoch 2 was the last good one"
     with pytest.raises(TrainingError, match=where) as caught:
@@ -342,21 +355,21 @@ def test_a_step_that_is_not_finite_is_named(
     for tensors in (state.flow, state.best):
         assert all(value.isfinite().all() for value in tensors.values())
     # it is a state to go on from
-    monkeypatch.setitem(OBJECTIVES, "latent-likelihood", LatentLikelihood())
+    monkeypatch.setitem(OBJECTIVES, "latent-likelihood", LatentLikelihood)
     flow = make_flow(seed=9)
     history = fit(flow, phases, make_resident(400), seed=0, checkpoints=checkpoints)
     assert [len(phase.epochs) for phase in history.phases] == [3, 4]
 
 
 def test_a_validation_loss_that_is_not_finite(make_flow, make_resident, phases, monkeypatch):
-    monkeypatch.setitem(OBJECTIVES, "latent-likelihood", Faulty("validation", 9))
+    monkeypatch.setitem(OBJECTIVES, "latent-likelihood", faulty("validation", 9))
     match = r"finite validation loss, found inf in phase 'latent' after epoch 2; epoch 1 was"
     with pytest.raises(TrainingError, match=match):
         fit(make_flow(), phases, make_resident(400), seed=0)
 
 
 def test_a_failure_in_the_first_epoch(make_flow, make_resident, phases, monkeypatch):
-    monkeypatch.setitem(OBJECTIVES, "latent-likelihood", Faulty("loss", 1))
+    monkeypatch.setitem(OBJECTIVES, "latent-likelihood", faulty("loss", 1))
     with pytest.raises(TrainingError, match=r"step 1 \(epoch 1, batch 1 of 5\); no epoch of it"):
         fit(make_flow(), phases[1:], make_resident(400), seed=0)
 
@@ -364,8 +377,8 @@ def test_a_failure_in_the_first_epoch(make_flow, make_resident, phases, monkeypa
 class Unbounded(Likelihood):
     """A likelihood that ends where that of a manifold may end."""
 
-    def loss(self, flow, prepared, theta):
-        return super().loss(flow, prepared, theta) * math.nan
+    def loss(self, flow, batch, generator):
+        return super().loss(flow, batch, generator) * math.nan
 
 
 @pytest.mark.parametrize(
@@ -373,7 +386,7 @@ class Unbounded(Likelihood):
     [("m-flow", 1, 'has no maximum; train with algorithm = "sequential"'), ("af", 2, "lower the")],
 )
 def test_a_likelihood_that_diverges_says_why(make_resident, monkeypatch, model, n, advice):
-    monkeypatch.setitem(OBJECTIVES, "likelihood", Unbounded())
+    monkeypatch.setitem(OBJECTIVES, "likelihood", Unbounded)
     flow = build_flow(model, Dimensions(2, n, 1), {"latent": {"hidden": 8}}).double()
     with pytest.raises(TrainingError, match=advice):
         fit(flow, [Phase("all", "likelihood", 2)], make_resident(100), seed=0)

@@ -18,8 +18,14 @@ PARTS = {
     "m-flow": {"chart": CHART},
     "me-flow": {"chart": CHART, "encoder": NETWORK},
     "pae": {"encoder": NETWORK, "decoder": NETWORK},
+    "rif": {"encoder": NETWORK, "decoder": NETWORK},
     "pie": {"chart": CHART, "epsilon": 0.3},
+    "pie-original": {"chart": CHART, "epsilon": 0.3},
+    "vae": {"encoder": NETWORK, "decoder": NETWORK},
+    "gan": {"decoder": NETWORK, "discriminator": NETWORK},
 }
+# what is learnt of a parabola: not by a model of a sphere
+LEARNT = [name for name, preset in PRESETS.items() if name != "fom"]
 LATENT = {"transforms": 2, "bins": 5, "hidden": 16, "components": 2}
 
 
@@ -64,7 +70,7 @@ def _log_prob(flow, events):
 @pytest.mark.parametrize(
     ("name", "algorithm", "epochs"),
     [("m-flow", "alternating", 30), ("m-flow", "penalised", 12)]
-    + [(name, None, 30) for name, preset in PRESETS.items() if preset.reference == "hausdorff"],
+    + [(name, None, 30) for name in LEARNT if PRESETS[name].reference == "hausdorff"],
 )
 def test_manifolds_and_the_density_on_them_are_learnt(train, make_events, name, algorithm, epochs):
     """The exact density of (t, 10 t^2), t ~ N(theta, 0.5^2), is per length of the curve."""

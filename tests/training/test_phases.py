@@ -1,5 +1,6 @@
 """Phases: validation, schedules, algorithms as data."""
 
+import dataclasses
 import math
 
 import pytest
@@ -9,11 +10,16 @@ from lfi_mflow.training import (
     ALGORITHMS,
     OBJECTIVES,
     Phase,
+    adversarial,
     alternating,
     density,
+    elbo,
     penalised,
+    scandal,
     sequential,
     simultaneous,
+    transport,
+    transport_alternating,
 )
 from lfi_mflow.training.phases import learning_rate_factor
 
@@ -79,10 +85,30 @@ def test_alternating_costs_as_much_as_sequential():
     assert totals[0] == totals[1]
 
 
+def test_scandal_is_sequential_with_another_teacher():
+    chart, latent = scandal(chart_epochs=3, latent_epochs=4, batch_size=77)
+    manifold, density_phase = sequential(3, 4, 77)
+    assert chart == manifold
+    assert latent == dataclasses.replace(density_phase, objective="scandal")
+
+
+def test_transport_alternates_with_the_density():
+    phases = transport_alternating(rounds=3, transport_epochs=2, latent_epochs=5)
+    assert [phase.objective for phase in phases] == ["transport", "latent-likelihood"] * 3
+    assert [phase.epochs for phase in phases] == [2, 5] * 3
+    assert phases[-1].learning_rate < phases[1].learning_rate
+
+
 @pytest.mark.parametrize("rounds", [0, -1])
-def test_rounds_that_cannot_be(rounds):
+@pytest.mark.parametrize("algorithm", [alternating, transport_alternating])
+def test_rounds_that_cannot_be(algorithm, rounds):
     with pytest.raises(ConfigError, match="at least one round"):
-        alternating(rounds)
+        algorithm(rounds)
+
+
+def test_a_batch_too_small_for_transport():
+    with pytest.raises(ConfigError, match=r"batch_size >= 100 in phase 'a'.*found 99; raise it"):
+        Phase("a", "transport", 1, batch_size=99)
 
 
 @pytest.mark.parametrize(
@@ -91,11 +117,14 @@ def test_rounds_that_cannot_be(rounds):
         (density, "latent-likelihood", "latent"),
         (simultaneous, "likelihood", "all"),
         (penalised, "penalised-likelihood", "all"),
+        (transport, "transport", "all"),
+        (elbo, "elbo", "all"),
+        (adversarial, "adversarial", "all"),
     ],
 )
 def test_algorithms_of_one_phase(algorithm, objective, part):
-    (phase,) = algorithm(epochs=3, batch_size=77)
-    assert (phase.objective, phase.epochs, phase.batch_size) == (objective, 3, 77)
+    (phase,) = algorithm(epochs=3, batch_size=177)
+    assert (phase.objective, phase.epochs, phase.batch_size) == (objective, 3, 177)
     assert OBJECTIVES[objective].part == part
 
 
