@@ -6,10 +6,11 @@ from lfi_mflow.charts.coupling import CouplingChart, CouplingSettings, SplineCou
 from lfi_mflow.charts.encoded import AutoencoderChart, EncodedChart, GeneratorChart
 from lfi_mflow.charts.linear import Standardisation, TriangularLinear
 from lfi_mflow.charts.networks import NetworkSettings, ResidualNetwork
-from lfi_mflow.charts.prescribed import PRESCRIBED
+from lfi_mflow.charts.prescribed import PRESCRIBED, SphereChart, TorusChart
 from lfi_mflow.charts.spline import RationalQuadraticSpline
 
 __all__ = [
+    "PRESCRIBED",
     "AutoencoderChart",
     "Bijection",
     "Chart",
@@ -21,7 +22,9 @@ __all__ = [
     "NetworkSettings",
     "RationalQuadraticSpline",
     "ResidualNetwork",
+    "SphereChart",
     "SplineCoupling",
     "Standardisation",
+    "TorusChart",
     "TriangularLinear",
 ]

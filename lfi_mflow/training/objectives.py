@@ -155,9 +155,7 @@ class Scandal(LatentLikelihood):
                 "choose a model that has such a chart, or train without the score",
             )
         if not flow.theta_dim:
-            raise ConfigError(
-                "parameters, for the score", "none", "train without the score"
-            )
+            raise ConfigError("parameters, for the score", "none", "train without the score")
         return super().prepare(flow, x, theta)
 
     def loss(self, flow: Flow, batch: Batch, generator: torch.Generator) -> Tensor:

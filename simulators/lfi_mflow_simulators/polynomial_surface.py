@@ -23,6 +23,7 @@ import math
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lfi_mflow.errors import InputError
 from lfi_mflow.simulation import Array, Events, Observable, Parameter
@@ -62,6 +63,9 @@ class PolynomialSurface:
     Arguments:
         seed: None is the surface of the published study; a number draws another
             one: a_k ~ N(0, 1) max(degree, 1)^-3 and a random rotation.
+        score: Store the joint score of each event, d/dtheta log p(z, c | theta)
+            with the mixture component c that z was drawn from. The events of a
+            seed are the same with and without.
 
     Attributes:
         rotation: The matrix R, with shape (3, 3).
@@ -76,13 +80,14 @@ class PolynomialSurface:
     observables = tuple(Observable(f"x{i}", latex=f"x_{i}") for i in range(3))
     manifold_dim = 2
 
-    def __init__(self, seed: int | None = None) -> None:
+    def __init__(self, seed: int | None = None, *, score: bool = False) -> None:
         if seed is None:
             flat, rotation = np.array(_PAPER_COEFFICIENTS), np.array(_PAPER_ROTATION)
         elif seed < 0:
             raise InputError("a surface seed >= 0", str(seed), "choose another seed")
         else:
             flat, rotation = _draw_surface(np.random.default_rng(seed))
+        self._store_score = score
         self.rotation = _nearest_orthogonal(rotation)
         self.coefficients = np.zeros((_DEGREE + 1, _DEGREE + 1))
         for (i, j), value in zip(monomials(), flat, strict=True):
@@ -98,10 +103,14 @@ class PolynomialSurface:
         """Simulate one event per row of ``theta``, with shape (N, 1)."""
         theta = np.asarray(theta, dtype=float)
         x = np.empty((len(theta), 3))
+        score = np.empty((len(theta), 1)) if self._store_score else None
         for rows in _blocks(len(theta)):
-            z0, z1 = _draw_latent(theta[rows, 0], rng)
+            z0, z1, broad = _draw_latent(theta[rows, 0], rng)
+            if score is not None:
+                narrow = _narrow_score(z0, z1, _narrow_sd(theta[rows, 0]))
+                score[rows, 0] = np.where(broad, 0.0, narrow)
             self._lift(z0, z1, out=x[rows])
-        return Events(theta=theta, x=x)
+        return Events(theta=theta, x=x, score=score)
 
     def log_prob(self, x: Array, theta: Array) -> Array:
         """Exact log-density per area of the surface, with shape (N,).
@@ -114,11 +123,24 @@ class PolynomialSurface:
             theta: Parameters, with shape (N, 1); one row serves all events.
         """
         z0, z1, _ = self._unrotate(x)
-        sd = _narrow_sd(np.asarray(theta, dtype=float)[:, 0])
-        broad = math.log(_BROAD_FRACTION) + _log_normal(z0 - 1.0, z1 + 1.0, _BROAD_SD)
-        narrow = math.log1p(-_BROAD_FRACTION) + _log_normal(z0 + 1.0, z1 - 1.0, sd)
+        broad, narrow = _log_components(z0, z1, _narrow_sd(np.asarray(theta, dtype=float)[:, 0]))
         slope0, slope1 = self._gradient(z0, z1)
         return np.logaddexp(broad, narrow) - 0.5 * np.log1p(slope0**2 + slope1**2)
+
+    def log_prob_gradient(self, x: Array, theta: Array) -> Array:
+        """Exact score d/dtheta log p(x | theta), with shape (N, 1).
+
+        It is the mean of the joint score over the component that x came from.
+
+        Arguments:
+            x: Events, with shape (N, 3); off the surface as for :meth:`log_prob`.
+            theta: Parameters, with shape (N, 1); one row serves all events.
+        """
+        z0, z1, _ = self._unrotate(x)
+        sd = _narrow_sd(np.asarray(theta, dtype=float)[:, 0])
+        broad, narrow = _log_components(z0, z1, sd)
+        fraction = np.exp(narrow - np.logaddexp(broad, narrow))
+        return np.asarray(fraction * _narrow_score(z0, z1, sd))[:, None]
 
     def distance(self, x: Array) -> Array:
         """Distance |y2 - f(y0, y1)| to the surface, y = R^T x: (N, 3) -> (N,).
@@ -216,8 +238,21 @@ def _narrow_sd(theta: Array) -> Array:
     return 0.2 + 0.8 * (0.5 + 0.5 * theta)
 
 
-def _draw_latent(theta: Array, rng: np.random.Generator) -> tuple[Array, Array]:
-    """Draw a block of latents z, two arrays of the length of ``theta``."""
+def _narrow_score(z0: Array, z1: Array, sd: Array) -> Array:
+    """Derivative by theta of the log-density of the second component: ds/dtheta = 0.4."""
+    squares = (z0 + 1.0) ** 2 + (z1 - 1.0) ** 2
+    return np.asarray(0.4 * (squares / sd**2 - 2.0) / sd)
+
+
+def _log_components(z0: Array, z1: Array, sd: Array) -> tuple[Array, Array]:
+    """Log-densities of both components at z, with their fractions."""
+    broad = math.log(_BROAD_FRACTION) + _log_normal(z0 - 1.0, z1 + 1.0, _BROAD_SD)
+    narrow = math.log1p(-_BROAD_FRACTION) + _log_normal(z0 + 1.0, z1 - 1.0, sd)
+    return broad, narrow
+
+
+def _draw_latent(theta: Array, rng: np.random.Generator) -> tuple[Array, Array, NDArray[np.bool_]]:
+    """Draw a block of latents z, and which of them are of the broad component."""
     broad = rng.random(len(theta)) < _BROAD_FRACTION
     sd = np.where(broad, _BROAD_SD, _narrow_sd(theta))
     # The components sit at (1, -1) and (-1, 1): one sign gives both means.
@@ -228,7 +263,7 @@ def _draw_latent(theta: Array, rng: np.random.Generator) -> tuple[Array, Array]:
     z1 = rng.standard_normal(len(theta))
     z1 *= sd
     z1 -= mean
-    return z0, z1
+    return z0, z1, broad
 
 
 def _log_normal(delta0: Array, delta1: Array, sd: Array | float) -> Array:
