@@ -118,7 +118,7 @@ FLOWS = {
         MANIFOLDS,
         exact_left_inverse=False,
         refuses=NEEDS_DENSITY | {"reconstruction", "latent-likelihood", "scandal", "elbo"},
-        unmoved={"transport": ("discriminator.",), "adversarial": ("discriminator.last.bias",)},
+        unmoved={"transport": ("discriminator.",)},
     ),
 }
 FLOW_CASES = [(name, dims) for name, case in FLOWS.items() for dims in case.dims]

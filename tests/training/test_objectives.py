@@ -174,8 +174,12 @@ def test_weights_of_events_are_masses(flow):
 
 @pytest.mark.parametrize(
     ("objective", "key", "value"),
-    [("scandal", "alpha", 0.0), ("penalised-likelihood", "beta", -1.0)]
-    + [("transport", "blur", float("inf")), ("adversarial", "gamma", 0.0)],
+    [
+        ("scandal", "alpha", 0.0),
+        ("penalised-likelihood", "beta", -1.0),
+        ("transport", "blur", float("inf")),
+        ("adversarial", "gamma", 0.0),
+    ],
 )
 def test_settings_of_objectives(objective, key, value):
     phase = Phase("a", objective, 1, settings={key: 0.3})
