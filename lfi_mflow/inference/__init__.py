@@ -1,5 +1,6 @@
 """Posteriors from a likelihood surrogate: likelihoods, samplers, grids and diagnostics."""
 
+from lfi_mflow.inference.comparison import DensityComparison, compare_densities
 from lfi_mflow.inference.convergence import Convergence, convergence, ess_bulk, ess_tail, r_hat
 from lfi_mflow.inference.grid import GridPosterior, GridSettings, grid_posterior
 from lfi_mflow.inference.likelihood import (
@@ -23,6 +24,7 @@ from lfi_mflow.inference.scores import Scores, score_events
 
 __all__ = [
     "Convergence",
+    "DensityComparison",
     "Draws",
     "EventSetLikelihood",
     "GridPosterior",
@@ -36,6 +38,7 @@ __all__ = [
     "ScoreMetadata",
     "Scores",
     "SimulatorLikelihood",
+    "compare_densities",
     "convergence",
     "ess_bulk",
     "ess_tail",
