@@ -47,7 +47,7 @@ _OWN_SCALINGS = 5
 _LAST_STEPS = 3
 """How often the target length is repeated."""
 
-_LOWEST = -80.0
+_LOWEST = -60.0
 """Exponents below it count as this one: exp of it is nothing, but not zero."""
 
 
@@ -173,9 +173,9 @@ def _potentials(
             u = (kernel @ (b * v)).reciprocal()
             v = (kernel.mT @ (a * u)).reciprocal()
         f, g = eps * (u.log() - largest), g + eps * v.log()
-    to_x, to_y = log_b + g / eps, log_a + f / eps
-    partners = _mean_partner(cost, to_x, eps, y), _mean_partner(cost.mT, to_y, eps, x)
-    return _soft_min(cost, to_x, eps), g, *partners
+    _, x_of_y = _soft_min(cost.mT, log_a + f / eps, eps, x)
+    f, y_of_x = _soft_min(cost, log_b + g / eps, eps, y)
+    return f, g, y_of_x, x_of_y
 
 
 def _own_potential(x: Tensor, log_a: Tensor, lengths: list[float]) -> tuple[Tensor, Tensor]:
@@ -195,20 +195,18 @@ def _own_potential(x: Tensor, log_a: Tensor, lengths: list[float]) -> tuple[Tens
         for _ in range(_OWN_SCALINGS):
             u = (u / (kernel @ (a * u))).sqrt()
         f = f + eps * u.log()
-    to_x = log_a + f / eps
-    return 0.5 * (f + _soft_min(cost, to_x, eps)), _mean_partner(cost, to_x, eps, x)
+    last, x_of_x = _soft_min(cost, log_a + f / eps, eps, x)
+    return 0.5 * (f + last), x_of_x
 
 
-def _soft_min(cost: Tensor, exponent: Tensor, eps: float) -> Tensor:
-    """Return -eps log sum_j exp(exponent_j - C_ij / eps): (N, M), (M,) -> (N,)."""
+def _soft_min(cost: Tensor, exponent: Tensor, eps: float, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Return -eps log sum_j exp(exponent_j - C_ij / eps), and the mean of y with these weights.
+
+    The shapes are (N, M), (M,), (M, D) -> (N,), (N, D).
+    """
     weights, largest = _row_weights(cost, exponent, eps)
-    return -eps * (largest + weights.sum(dim=1).log())
-
-
-def _mean_partner(cost: Tensor, exponent: Tensor, eps: float, y: Tensor) -> Tensor:
-    """Mean of the points y with the weights of the soft minimum, with shape (N, D)."""
-    weights, _ = _row_weights(cost, exponent, eps)
-    return weights @ y / weights.sum(dim=1, keepdim=True)
+    total = weights.sum(dim=1)
+    return -eps * (largest + total.log()), weights @ y / total[:, None]
 
 
 def _row_weights(cost: Tensor, exponent: Tensor, eps: float) -> tuple[Tensor, Tensor]:
