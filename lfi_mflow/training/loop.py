@@ -155,7 +155,7 @@ class _PhaseRun:
         self.optimiser = torch.optim.AdamW(
             self.part.parameters(),
             lr=phase.learning_rate,
-            betas=(0.9, 0.99),
+            betas=(phase.momentum, 0.99),
             weight_decay=phase.weight_decay,
             fused=True,
         )

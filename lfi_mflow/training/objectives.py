@@ -318,7 +318,7 @@ class Adversarial(_Generative):
         gamma: Weight of the gradient penalty.
     """
 
-    gamma: float = 0.1
+    gamma: float = 1.0
     keeps = "last"
 
     def __post_init__(self) -> None:

@@ -49,6 +49,7 @@ class Phase:
             of the steps and falls to zero along a cosine.
         warm_up: Fraction of the steps that warm up.
         weight_decay: Decoupled weight decay.
+        momentum: Decay of the running mean of the gradients (beta_1); games need little.
         clip: Largest norm of the gradient.
         patience: Stop after so many epochs without a better validation loss;
             0 means never. The best weights are restored either way.
@@ -65,6 +66,7 @@ class Phase:
     weight_decay: float = 1e-4
     clip: float = 1.0
     patience: int = 0
+    momentum: float = 0.9
     settings: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -81,11 +83,12 @@ class Phase:
                 raise ConfigError(
                     f"{name} > 0 in phase {self.name!r}", str(getattr(self, name)), "raise it"
                 )
-        decays = 0 <= self.weight_decay < math.inf
-        if not (0 <= self.warm_up < 1 and decays and self.patience >= 0):
+        fractions = all(0 <= getattr(self, name) < 1 for name in ("warm_up", "momentum"))
+        if not (fractions and 0 <= self.weight_decay < math.inf and self.patience >= 0):
             raise ConfigError(
-                f"0 <= warm_up < 1, weight_decay >= 0 and patience >= 0 in phase {self.name!r}",
-                f"{self.warm_up}, {self.weight_decay} and {self.patience}",
+                "warm_up and momentum from 0 to 1, weight_decay and patience >= 0 in phase "
+                f"{self.name!r}",
+                f"{self.warm_up}, {self.momentum}, {self.weight_decay} and {self.patience}",
                 "correct them",
             )
         least = self.minimises.least_batch
@@ -191,7 +194,7 @@ def elbo(epochs: int = 30, batch_size: int = 500) -> tuple[Phase, ...]:
 
 def adversarial(epochs: int = 30, batch_size: int = 500) -> tuple[Phase, ...]:
     """Return training of a generative adversarial network."""
-    return (Phase("game", "adversarial", epochs, batch_size, ADVERSARIAL_RATE),)
+    return (Phase("game", "adversarial", epochs, batch_size, ADVERSARIAL_RATE, momentum=0.0),)
 
 
 ALGORITHMS: Mapping[str, Callable[[], tuple[Phase, ...]]] = {

@@ -14,7 +14,7 @@ def test_presets_say_where_they_come_from():
         assert preset.limits
         assert issubclass(preset.settings, FlowSettings)
         assert "arXiv:" in preset.source
-        assert preset.reference in {"lebesgue", "hausdorff", "latent", "bound"}
+        assert preset.reference in {"lebesgue", "hausdorff", "bound", "none"}
         assert get_preset(name) is preset
 
 
@@ -72,7 +72,9 @@ def test_every_preset_has_settings_of_its_own(name):
     dimensions = Dimensions(d, d if PRESETS[name].ambient else 2, 1)
     flow = build_flow(name, dimensions, {"latent": {"transforms": 3, "hidden": 10}})
     assert any(".transforms.2." in key for key in flow.latent.state_dict())
-    parts = {"af": set(), "pae": {"encoder", "decoder"}, "me-flow": {"chart", "encoder"}}
+    networks = {"encoder", "decoder"}
+    parts = {"af": set(), "fom": set(), "me-flow": {"chart", "encoder"}, "gan": {"decoder"}}
+    parts |= {"pae": networks, "rif": networks, "vae": networks}
     allowed = parts.get(name, {"chart"})
     for part in ("chart", "encoder", "decoder"):
         table = {part: {"hidden": 12, "blocks": 1}}
@@ -82,6 +84,25 @@ def test_every_preset_has_settings_of_its_own(name):
             continue
         shapes = [value.shape for value in build_flow(name, dimensions, table).chart.parameters()]
         assert torch.Size([12, 12]) in shapes
+
+
+def test_charts_see_theta_if_they_are_asked_to():
+    for name in ("m-flow", "pie"):
+        assert not build_flow(name, Dimensions(3, 2, 1), {}).conditional
+        assert build_flow(name, Dimensions(3, 2, 1), {"conditional_chart": True}).conditional
+    assert build_flow("pie-original", Dimensions(3, 2, 1), {}).conditional
+    # where there is no theta, there is nothing to depend on
+    assert not build_flow("pie-original", Dimensions(3, 2, 0), {}).conditional
+
+
+def test_prescribed_manifolds():
+    torus = build_flow("fom", Dimensions(4, 2, 1), {"manifold": "torus", "radius": 2.0})
+    x = torus.sample(torch.zeros(50, 1))
+    torch.testing.assert_close(x.unflatten(-1, (2, 2)).norm(dim=-1), torch.full((50, 2), 2.0))
+    with pytest.raises(UnknownNameError, match="did you mean 'sphere'"):
+        build_flow("fom", Dimensions(3, 2, 1), {"manifold": "spere"})
+    with pytest.raises(ConfigError, match=r"d = 3 observables for the sphere.*n = 2, found d = 5"):
+        build_flow("fom", Dimensions(5, 2, 1), {})
 
 
 def test_dimensions_that_cannot_be():

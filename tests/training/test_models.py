@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from lfi_mflow.errors import ConfigError, DataError
 from lfi_mflow.flows import PRESETS
 from lfi_mflow.simulation import Events
 from lfi_mflow.training import RunConfig, train_model
@@ -84,9 +85,60 @@ def test_manifolds_and_the_density_on_them_are_learnt(train, make_events, name, 
 
 
 @pytest.mark.statistical
+@pytest.mark.parametrize("name", ["rif", "vae"])
+def test_manifolds_without_a_density_are_learnt(train, make_events, name):
+    training = train(name, make_events(2000, seed=3), epochs=20).metadata.training
+    assert np.mean(training["distance_quantiles"]) < 0.5 * training["plane_distance"]
+
+
+@pytest.mark.statistical
 @pytest.mark.parametrize(
-    "name", [name for name, preset in PRESETS.items() if preset.reference == "lebesgue"]
+    ("name", "algorithm", "epochs"), [("gan", None, 40), ("m-flow", "transport", 10)]
 )
+def test_generators_learn_to_generate(train, make_events, name, algorithm, epochs):
+    """Samples lie near the parabola, and follow theta along it."""
+    flow = train(name, make_events(2000, seed=3), algorithm, epochs).flow
+    theta = torch.linspace(-1, 1, 500)[:, None]
+    with torch.no_grad():
+        x = flow.sample(theta, torch.Generator().manual_seed(0)).double().numpy()
+    spread = make_events(2000, seed=3).x[:, 1].std()
+    assert np.median(np.abs(x[:, 1] - 10 * x[:, 0] ** 2)) < 0.3 * spread
+    assert np.corrcoef(x[:, 0], theta[:, 0])[0, 1] > 0.5
+
+
+@pytest.mark.statistical
+def test_the_joint_score_helps(train, make_events):
+    """Where there are few events, it is what they do not say of the dependence on theta."""
+    drawn = make_events(300, seed=3)
+    # t ~ N(theta, 0.5^2), and nothing is hidden: the joint score is the score
+    score = (drawn.x[:, :1] - drawn.theta) / 0.25
+    with_score = Events(drawn.theta, drawn.x, score=score)
+    test = make_events(500, seed=4)
+    exact = (test.x[:, :1] - test.theta) / 0.25
+    errors = {}
+    for algorithm, events in (("sequential", drawn), ("scandal", with_score)):
+        flow = train("m-flow", events, algorithm, epochs=90).flow
+        theta = torch.from_numpy(test.theta).float().requires_grad_()
+        log_prob = flow.log_prob(torch.from_numpy(test.x).float(), theta).sum()
+        score = torch.autograd.grad(log_prob, theta)[0].double().numpy()
+        errors[algorithm] = np.mean(np.abs(score - exact))
+    assert errors["scandal"] < 0.7 * errors["sequential"]
+
+
+def test_scandal_without_a_score_is_refused(write, make_events):
+    config = RunConfig(model="m-flow", algorithm="scandal")
+    with pytest.raises(DataError, match=r"a joint score in .*events.h5.*found none.*score=true"):
+        train_model(write(make_events(100)), config)
+
+
+def test_transport_with_too_few_events_is_refused(write, make_events):
+    config = RunConfig(model="m-flow", algorithm="transport")
+    with pytest.raises(ConfigError, match="at least 100 training events.*'transport', found 90"):
+        train_model(write(make_events(100)), config)
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize("name", [name for name in LEARNT if PRESETS[name].reference == "lebesgue"])
 def test_densities_in_the_plane_are_learnt(train, make_events, name):
     """The same with noise: then there is a density per area."""
     flow = train(name, _with_noise(make_events(2000, seed=3), 1)).flow
@@ -94,3 +146,20 @@ def test_densities_in_the_plane_are_learnt(train, make_events, name):
     t, b, theta = test.x[:, 0], test.x[:, 1], test.theta[:, 0]
     exact = _log_normal(t, theta, 0.5) + _log_normal(b, 10 * t**2, NOISE)
     assert np.median(np.abs(_log_prob(flow, test) - exact)) < 0.3
+
+
+def test_a_circle_that_is_known(write):
+    """Nothing but the density on it is left to learn."""
+    rng = np.random.default_rng(0)
+    theta = rng.uniform(-1, 1, (2000, 1))
+    angle = theta[:, 0] + 0.5 * rng.normal(size=2000)
+    x = 3.0 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    settings = {"manifold": "sphere", "radius": 3.0, "latent": LATENT}
+    config = RunConfig(model="fom", settings=settings).with_epochs(15)
+    model = train_model(write(Events(theta, x)), config)
+    assert max(model.metadata.training["distance_quantiles"]) < 1e-5
+    # per length of the circle, for angles far from the border of the chart
+    near = np.abs(angle) < 2
+    exact = _log_normal(angle, theta[:, 0], 0.5) - np.log(3.0)
+    error = _log_prob(model.flow, Events(theta, x)) - exact
+    assert np.median(np.abs(error[near])) < 0.15
