@@ -75,6 +75,8 @@ def component_log_ratio(
 ) -> Array:
     """Log-likelihood ratio of events from their component weights, with shape (N,).
 
+    It is NaN for an event whose density is zero at both points.
+
     Arguments:
         components: Component weights in any units, with shape (N, C).
         theta: Parameters, with shape (N, p) or (1, p).
@@ -85,11 +87,14 @@ def component_log_ratio(
         InputError: If theta or the reference has another number of parameters.
     """
     above, below = (_log_density(components, point, rates) for point in (theta, reference))
-    return np.asarray(above - below)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(above - below)
 
 
 def component_score(components: Floats, theta: Floats, rates: Array) -> Array:
     """Gradient of log p(x | theta) in theta from component weights, with shape (N, p).
+
+    It is not finite for an event whose density is zero.
 
     Arguments:
         components: Component weights in any units, with shape (N, C).
@@ -100,7 +105,8 @@ def component_score(components: Floats, theta: Floats, rates: Array) -> Array:
         InputError: If theta has another number of parameters.
     """
     values, slopes = _checked_monomials(theta, rates), _slopes(np.asarray(theta, dtype=float))
-    event = np.einsum("nk,nkp->np", components, slopes) / _sum(components, values)[:, None]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        event = np.einsum("nk,nkp->np", components, slopes) / _sum(components, values)[:, None]
     return np.asarray(event - np.einsum("k,nkp->np", rates, slopes) / (values @ rates)[:, None])
 
 

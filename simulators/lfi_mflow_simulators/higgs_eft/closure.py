@@ -30,7 +30,8 @@ def kinematic_closure(x: Array, mean: Array, sd: Array) -> Array:
         mean: Means that the features are standardised by, with shape (40,).
         sd: Standard deviations that they are standardised by, with shape (40,).
     """
-    ratio = kinematic_residuals(x) / noise_residuals(mean, sd)
+    with np.errstate(all="ignore"):
+        ratio = kinematic_residuals(x) / noise_residuals(mean, sd)
     # What cannot even be compared, as eta without a transverse momentum, is far away.
     return np.asarray(np.clip(np.nan_to_num(ratio, nan=_CLIP), 0.0, _CLIP).mean(axis=1))
 

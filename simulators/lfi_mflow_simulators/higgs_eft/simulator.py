@@ -71,7 +71,7 @@ class HiggsEFT:
         parton_density: ``les-houches`` or ``lhc``.
         cuts: ``analysis`` or, without cuts on photons, ``jets``.
         sampling: ``weighted`` or ``unweighted``.
-        bound: Largest |theta_i| accepted; ``inf`` for a normal prior.
+        bound: Largest |theta_i| accepted; ``"inf"`` for a normal prior.
         reference: Denominator of the joint ratio.
 
     Attributes:
@@ -96,7 +96,7 @@ class HiggsEFT:
         parton_density: str = "les-houches",
         cuts: str = "analysis",
         sampling: str = "weighted",
-        bound: float = 1.0,
+        bound: float | str = 1.0,
         reference: Sequence[float] = (0.0, 0.0),
     ) -> None:
         parton_densities(parton_density)
@@ -104,6 +104,8 @@ class HiggsEFT:
         if sampling not in SAMPLINGS:
             raise UnknownNameError("kind of sample", str(sampling), SAMPLINGS)
         _require(0.0 < theta_scale < math.inf, "a positive scale of theta", theta_scale)
+        # The word "inf" is no number where settings are written as JSON.
+        bound = float(bound)
         _require(bound > 0.0, "a positive bound of theta", bound)
         self.joint_reference = tuple(float(value) for value in reference)
         _require(
@@ -112,8 +114,7 @@ class HiggsEFT:
             reference,
         )
         self.parameters = tuple(
-            Parameter(f"theta{i}", -float(bound), float(bound), latex=rf"\theta_{i}")
-            for i in (1, 2)
+            Parameter(f"theta{i}", -bound, bound, latex=rf"\theta_{i}") for i in (1, 2)
         )
         self._densities, self._cuts, self._sampling = parton_density, cuts, sampling
         # The monomials grow with the power of the scale that goes with their degree.
@@ -136,10 +137,12 @@ class HiggsEFT:
         """Components of d sigma/(dy1 dy2 dyH d2pT1 d2pT2) in pb/GeV^4: (N, 40) -> (N, 6).
 
         They are functions of the jets and of the rapidity of the photon pair alone;
-        events off the manifold count as the point with the same ones.
+        events off the manifold count as the point with the same ones. They are zero
+        beyond the collision energy, and NaN where there is no jet at all.
         """
-        event = hard_event(read_objects(x))
-        parts = differential_cross_section(event, parton_densities(self._densities))
+        with np.errstate(all="ignore"):
+            event = hard_event(read_objects(x))
+            parts = differential_cross_section(event, parton_densities(self._densities))
         return np.asarray(parts.sum(axis=0).T * self._scales)
 
     def latents(self, x: Array) -> Array:
@@ -148,6 +151,8 @@ class HiggsEFT:
 
     def log_ratio(self, x: Array, theta: Array, reference: Array) -> Array:
         """Exact log p(x | theta) / p(x | reference), with shape (N,).
+
+        It is NaN where both densities are zero: beyond the collision energy.
 
         Arguments:
             x: Events, with shape (N, 40).

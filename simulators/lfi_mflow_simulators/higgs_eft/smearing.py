@@ -76,7 +76,7 @@ class SmearedHiggsEFT:
         parton_density: str = "les-houches",
         cuts: str = "analysis",
         sampling: str = "weighted",
-        bound: float = 1.0,
+        bound: float | str = 1.0,
     ) -> None:
         if smear not in SMEARINGS:
             raise UnknownNameError("kind of smearing", str(smear), SMEARINGS)

@@ -48,6 +48,13 @@ def test_conforms(sampling):
     assert not isinstance(simulator, HasLikelihood)
 
 
+def test_the_bound_of_theta_may_be_infinite():
+    assert HiggsEFT().parameters[1].high == 1.0
+    for bound in (math.inf, "inf"):
+        parameter = HiggsEFT(bound=bound).parameters[0]
+        assert (parameter.name, parameter.low, parameter.high) == ("theta1", -math.inf, math.inf)
+
+
 def test_conforms_with_the_published_settings(published):
     assert check_simulator(published, prior=parse_prior("normal(0, 1)", published.parameters))
 
@@ -230,6 +237,19 @@ def test_single_precision_is_enough_for_the_ratio(events):
     np.testing.assert_allclose(rounded, simulator.log_ratio(events.x, other, SM), atol=2e-2)
 
 
+def test_what_is_no_event_has_no_ratio_and_is_far_away(sample):
+    """As a model may make it; without a warning."""
+    simulator, other = HiggsEFT(), np.array([[0.5, 0.3]])
+    for value in (0.0, np.nan, np.inf, 1e200):
+        x = np.full((2, 40), value)
+        assert np.isnan(simulator.log_ratio(x, other, SM)).all()
+        assert not np.isfinite(simulator.score(x, other)).any()
+        assert np.isfinite(simulator.distance(x)).all()
+    noise = sample.x.std(axis=0) * np.random.default_rng(1).standard_normal((5000, 40))
+    assert np.mean(np.isfinite(simulator.log_ratio(noise, other, SM))) > 0.9
+    assert np.mean(np.isnan(simulator.log_ratio(10.0 * noise, other, SM))) > 0.1
+
+
 def test_blocks_leave_no_seam_and_none_is_needed():
     simulator = HiggsEFT()
     events = simulator.simulate(np.zeros((20_000, 2)), np.random.default_rng(0))
@@ -248,6 +268,7 @@ def test_blocks_leave_no_seam_and_none_is_needed():
         ({"theta_scale": 0.0}, InputError, "positive scale"),
         ({"theta_scale": math.nan}, InputError, "positive scale"),
         ({"bound": -1.0}, InputError, "positive bound"),
+        ({"bound": math.nan}, InputError, "positive bound"),
         ({"reference": (0.0,)}, InputError, "two finite numbers"),
     ],
 )
