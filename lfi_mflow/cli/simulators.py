@@ -42,9 +42,15 @@ def command(*, as_json: bool) -> None:
 
 def _describe(name: str, simulator: Simulator) -> dict[str, Any]:
     """Return what is worth knowing about a simulator."""
-    from lfi_mflow.simulation import HasLikelihood, HasManifold
+    from lfi_mflow.simulation import HasJoint, HasLikelihood, HasLogRatio, HasManifold, HasRate
 
-    capabilities = {"likelihood": HasLikelihood, "manifold": HasManifold}
+    capabilities = {
+        "likelihood": HasLikelihood,
+        "ratio": HasLogRatio,
+        "gold": HasJoint,
+        "rate": HasRate,
+        "manifold": HasManifold,
+    }
     return {
         "name": name,
         "parameters": [

@@ -3,13 +3,24 @@
 from lfi_mflow.simulation.conformance import check_simulator
 from lfi_mflow.simulation.contract import (
     Array,
+    HasJoint,
     HasLikelihood,
+    HasLogRatio,
     HasManifold,
+    HasRate,
     Observable,
     Parameter,
     Simulator,
 )
 from lfi_mflow.simulation.events import Events
+from lfi_mflow.simulation.morphing import (
+    Morphed,
+    component_log_ratio,
+    component_score,
+    effective_sample_size,
+    monomials,
+    morph,
+)
 from lfi_mflow.simulation.priors import (
     Normal,
     Prior,
@@ -24,8 +35,12 @@ from lfi_mflow.simulation.runner import SimulationJob, simulate_chunk, simulate_
 __all__ = [
     "Array",
     "Events",
+    "HasJoint",
     "HasLikelihood",
+    "HasLogRatio",
     "HasManifold",
+    "HasRate",
+    "Morphed",
     "Normal",
     "Observable",
     "Parameter",
@@ -35,8 +50,13 @@ __all__ = [
     "Uniform",
     "available_simulators",
     "check_simulator",
+    "component_log_ratio",
+    "component_score",
     "default_prior",
+    "effective_sample_size",
     "get_simulator",
+    "monomials",
+    "morph",
     "parse_prior",
     "prior_from_mapping",
     "simulate_chunk",

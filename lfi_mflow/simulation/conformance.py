@@ -14,12 +14,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lfi_mflow.errors import InputError
 from lfi_mflow.simulation.contract import (
     Array,
+    HasJoint,
     HasLikelihood,
+    HasLogRatio,
     HasManifold,
+    HasRate,
     Observable,
     Parameter,
     Simulator,
@@ -79,6 +83,12 @@ def check_simulator(
     ]
     if isinstance(simulator, HasLikelihood):
         lines.append(_check_likelihood(simulator, trial.events))
+    if isinstance(simulator, HasLogRatio):
+        lines.append(_check_log_ratio(simulator, trial.events))
+    if isinstance(simulator, HasJoint):
+        lines.append(_check_joint(simulator, trial.events))
+    if isinstance(simulator, HasRate):
+        lines.append(_check_rate(simulator, trial.theta))
     if isinstance(simulator, HasManifold):
         lines += [_check_distance(simulator, trial), _check_perturb(simulator, trial)]
     return lines
@@ -172,7 +182,7 @@ def _check_shapes(trial: _Trial) -> str:
 
 
 def _check_values(trial: _Trial) -> str:
-    """Check the type of the features and that they are finite."""
+    """Check the type of the features, and that they and the weights are finite."""
     x = trial.events.x
     _require(
         x.dtype in _TOLERANCE, "x of type float32 or float64", str(x.dtype), "convert with astype"
@@ -185,6 +195,8 @@ def _check_values(trial: _Trial) -> str:
             f"{count} of {len(x)} NaN or infinite",
             "mend the simulator or drop such events in it",
         )
+    if trial.events.weight is not None:
+        _check_vector("weight", trial.events.weight, len(x))
     return f"values: finite {x.dtype}"
 
 
@@ -224,11 +236,16 @@ def _check_rows(trial: _Trial) -> str:
         return "rows of theta: no parameters"
     theta = trial.theta.copy()
     theta[1:] = np.roll(theta[1:], 1, axis=0) if len(theta) > 2 else theta[:1]
-    x = _simulate(trial.simulator, theta, trial.seed).x
+    events = _simulate(trial.simulator, theta, trial.seed)
+    # Weighted events may lie at the same places for all theta.
+    pairs = ((events.x, trial.events.x), (events.weight, trial.events.weight))
     _require(
-        not np.array_equal(x[1:], trial.events.x[1:]),
+        any(
+            new is not None and old is not None and not np.array_equal(new[1:], old[1:])
+            for new, old in pairs
+        ),
         "each event simulated at its own row of theta",
-        "events that do not change with theta[1:]",
+        "events and weights that do not change with theta[1:]",
         "use theta[:, j], not theta[0, j]",
     )
     return "rows of theta: every event at its own"
@@ -239,6 +256,47 @@ def _check_likelihood(simulator: HasLikelihood, events: Events) -> str:
     log_prob = simulator.log_prob(events.x.astype(float), events.theta.astype(float))
     _check_vector("log_prob", log_prob, len(events))
     return "log_prob: finite on own events"
+
+
+def _check_log_ratio(simulator: HasLogRatio, events: Events) -> str:
+    """Check that the ratio of own events is finite, and changes its sign with the sides."""
+    x, theta = events.x.astype(float), events.theta.astype(float)
+    other = np.roll(theta, 1, axis=0)
+    there, back = simulator.log_ratio(x, theta, other), simulator.log_ratio(x, other, theta)
+    _check_vector("log_ratio", there, len(x))
+    _require(
+        bool(np.allclose(there, -back)),
+        "a log_ratio that changes its sign when theta and reference are exchanged",
+        f"differences up to {np.abs(there + back).max():.3g}",
+        "return log p(x | theta) - log p(x | reference)",
+    )
+    return "log_ratio: finite on own events, antisymmetric"
+
+
+def _check_joint(simulator: HasJoint, events: Events) -> str:
+    """Check that events have a joint ratio and score, and what the ratio is to."""
+    n, p = events.theta.shape
+    found = len(simulator.joint_reference)
+    _require(found == p, f"{p} numbers in joint_reference", f"{found}", "one for each parameter")
+    for name, array, shape in (
+        ("log_ratio", events.log_ratio, (n,)),
+        ("score", events.score, (n, p)),
+    ):
+        _require(
+            array is not None and array.shape == shape and bool(np.isfinite(array).all()),
+            f"a finite {name} of shape {shape} in the events",
+            "none" if array is None else f"shape {array.shape}, or values that are not finite",
+            "fill it in simulate, or drop joint_reference",
+        )
+    return "joint: log-ratio and score of every event"
+
+
+def _check_rate(simulator: HasRate, theta: Array) -> str:
+    """Check that there is a positive cross-section at every theta."""
+    sigma = simulator.cross_section(theta)
+    _check_vector("cross_section", sigma, len(theta))
+    _require(bool(np.all(sigma > 0.0)), "positive cross-sections", f"{sigma.min():g}", "correct it")
+    return f"cross_section: {sigma.min():.3g} to {sigma.max():.3g} pb"
 
 
 def _check_distance(simulator: HasManifold, trial: _Trial) -> str:
@@ -271,12 +329,12 @@ def _check_perturb(simulator: HasManifold, trial: _Trial) -> str:
     return f"perturb: median distance {median:.2g}"
 
 
-def _check_vector(name: str, values: Array, n: int) -> None:
+def _check_vector(name: str, values: NDArray[np.floating], n: int) -> None:
     """Check that there is one finite number per event."""
     values = np.asarray(values)
     _require(values.shape == (n,), f"{name} of shape {(n,)}", f"{values.shape}", "one per event")
     count = int(np.sum(~np.isfinite(values)))
-    _require(count == 0, f"a finite {name} of own events", f"{count} of {n} not", "correct it")
+    _require(count == 0, f"a finite {name} for each event", f"{count} of {n} not", "correct it")
 
 
 def _require(kept: bool, expected: str, found: str, remedy: str) -> None:

@@ -20,7 +20,17 @@ from numpy.typing import NDArray
 
 from lfi_mflow.simulation.events import Events
 
-__all__ = ["Array", "HasLikelihood", "HasManifold", "Observable", "Parameter", "Simulator"]
+__all__ = [
+    "Array",
+    "HasJoint",
+    "HasLikelihood",
+    "HasLogRatio",
+    "HasManifold",
+    "HasRate",
+    "Observable",
+    "Parameter",
+    "Simulator",
+]
 
 Array = NDArray[np.float64]
 
@@ -98,6 +108,52 @@ class HasLikelihood(Protocol):
             x: Events on the manifold, with shape (N, d).
             theta: Parameters, with shape (N, p).
         """
+        ...
+
+
+@runtime_checkable
+class HasLogRatio(Protocol):
+    """A simulator whose likelihood ratio is known, be its density known or not."""
+
+    def log_ratio(self, x: Array, theta: Array, reference: Array) -> Array:
+        """Return log p(x | theta) - log p(x | reference), with shape (N,).
+
+        Both densities are normalised: events say nothing about the rate here.
+
+        Arguments:
+            x: Events on the manifold, with shape (N, d).
+            theta: Parameters, with shape (N, p); one row serves all events.
+            reference: Parameters of the denominator, with shape (N, p) or (1, p).
+        """
+        ...
+
+
+@runtime_checkable
+class HasJoint(Protocol):
+    """A simulator that knows the joint likelihood of an event and its hidden history ("gold").
+
+    Its :meth:`Simulator.simulate` fills ``log_ratio`` and ``score`` of the events:
+    log p(x, h | theta) / p(x, h | joint_reference) and the gradient of
+    log p(x, h | theta) in theta, at the theta of each event, with the hidden h that
+    went with x. Over h they average to the likelihood ratio and the score of x.
+
+    Attributes:
+        joint_reference: Parameters of the denominator, p numbers.
+
+    References:
+        J. Brehmer, G. Louppe, J. Pavez and K. Cranmer, Mining gold from implicit
+        models to improve likelihood-free inference, 2018, arXiv:1805.12244.
+    """
+
+    joint_reference: tuple[float, ...]
+
+
+@runtime_checkable
+class HasRate(Protocol):
+    """A simulator whose number of events depends on the parameters in a known way."""
+
+    def cross_section(self, theta: Array) -> Array:
+        """Return the cross-section after all cuts in pb: (N, p) -> (N,)."""
         ...
 
 

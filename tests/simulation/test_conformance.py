@@ -98,6 +98,50 @@ def other_theta(theta, rng):
     return Events(theta=theta + 1.0, x=Good().simulate(theta, rng).x)
 
 
+def weights_only(theta, rng):
+    """Weighted events: the same places for all theta."""
+    u = rng.normal(size=len(theta))
+    x = np.stack([u, 2.0 * u], axis=1)
+    return Events(theta=theta, x=x, weight=np.exp(u * theta[:, 0]))
+
+
+def bad_weight(theta, rng):
+    events = weights_only(theta, rng)
+    return Events(theta=theta, x=events.x, weight=events.weight * np.inf)
+
+
+def constant_weight(theta, rng):
+    events = weights_only(theta, rng)
+    return Events(theta=theta, x=events.x, weight=np.ones(len(theta)))
+
+
+def gold(theta, rng):
+    """Good, with the joint ratio to mean = 0 and the score of u."""
+    events = Good().simulate(theta, rng)
+    u, mean = events.x[:, :1], theta
+    return Events(
+        theta=theta, x=events.x, log_ratio=(u * mean - 0.5 * mean**2)[:, 0], score=u - mean
+    )
+
+
+def with_all(**attributes):
+    """Return Good with all the other capabilities."""
+    known = {
+        "simulate": lambda _, theta, rng: gold(theta, rng),
+        "log_ratio": lambda _, x, theta, reference: (
+            x[:, :1] * (theta - reference) - 0.5 * (theta**2 - reference**2)
+        )[:, 0],
+        "joint_reference": (0.0,),
+        "cross_section": lambda _, theta: 2.0 + theta[:, 0],
+    }
+    return other(**(known | attributes))
+
+
+def without_score(theta, rng):
+    events = gold(theta, rng)
+    return Events(theta=theta, x=events.x, log_ratio=events.log_ratio)
+
+
 def test_a_good_simulator_passes():
     lines = check_simulator(Good())
     topics = [line.partition(":")[0] for line in lines]
@@ -112,6 +156,17 @@ def test_a_good_simulator_passes():
         "distance",
         "perturb",
     ]
+
+
+def test_every_capability_is_checked():
+    topics = [line.partition(":")[0] for line in check_simulator(with_all())]
+    assert topics[6:] == [
+        *("log_prob", "log_ratio", "joint", "cross_section", "distance", "perturb"),
+    ]
+
+
+def test_weighted_events_may_lie_at_the_same_places_for_all_theta():
+    assert check_simulator(with_simulate(weights_only))
 
 
 def test_capabilities_are_optional():
@@ -152,6 +207,17 @@ def test_capabilities_are_optional():
         (with_simulate(no_single_event), r"x of shape \(1, 2\) for one row"),
         (other(log_prob=lambda _, x, theta: x[:, :1]), r"log_prob of shape \(64,\)"),
         (other(log_prob=lambda _, x, theta: np.log(x[:, 0] * 0.0)), "a finite log_prob"),
+        (with_simulate(bad_weight), "a finite weight"),
+        (with_simulate(constant_weight), "events and weights that do not change"),
+        (with_all(log_ratio=lambda _, x, theta, reference: theta + x), r"log_ratio of shape"),
+        (with_all(log_ratio=lambda _, x, theta, reference: x[:, 0]), "changes its sign"),
+        (with_all(joint_reference=(0.0, 0.0)), "1 numbers in joint_reference, found 2"),
+        (
+            with_all(simulate=lambda _, theta, rng: without_score(theta, rng)),
+            r"a finite score of shape \(64, 1\) in the events, found none",
+        ),
+        (with_all(cross_section=lambda _, theta: theta[:, 0]), "positive cross-sections"),
+        (with_all(cross_section=lambda _, theta: theta), "cross_section of shape"),
         (with_x(lambda x: x + 0.01), "own events within"),
         (other(perturb=lambda _, x, rng: x[:, :1]), r"shape \(64, 2\) from perturb"),
         (other(perturb=lambda _, x, rng: 2.0 * x), "farther from the manifold"),

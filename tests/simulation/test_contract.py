@@ -6,8 +6,11 @@ import pytest
 from lfi_mflow import simulation
 from lfi_mflow.simulation import (
     Events,
+    HasJoint,
     HasLikelihood,
+    HasLogRatio,
     HasManifold,
+    HasRate,
     Observable,
     Parameter,
     Simulator,
@@ -40,6 +43,23 @@ class WithManifold(Minimal):
 def test_a_simulator_inherits_nothing():
     assert isinstance(Minimal(), Simulator)
     assert not isinstance(object(), Simulator)
+
+
+class WithGold(Minimal):
+    joint_reference = (0.0,)
+
+    def log_ratio(self, x, theta, reference):
+        return np.sum((x - 0.5 * (theta + reference)) * (theta - reference), axis=1)
+
+    def cross_section(self, theta):
+        return np.exp(theta[:, 0])
+
+
+@pytest.mark.parametrize("capability", [HasLogRatio, HasJoint, HasRate])
+def test_ratio_gold_and_rate_are_capabilities_of_their_own(capability):
+    assert isinstance(WithGold(), capability)
+    assert not isinstance(WithLikelihood(), capability)
+    assert not isinstance(WithGold(), HasLikelihood)
 
 
 @pytest.mark.parametrize(
