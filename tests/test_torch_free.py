@@ -16,6 +16,7 @@ HEAVY = ("torch", "zuko", "sbi", "sklearn", "matplotlib")
         "lfi_mflow_simulators.h4l",
         "lfi_mflow_simulators.lorenz",
         "lfi_mflow_simulators.polynomial_surface",
+        "lfi_mflow_simulators.pythia_vbf_h4l",
         "lfi_mflow_simulators.sphere",
     ],
 )

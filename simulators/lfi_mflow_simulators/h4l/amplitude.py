@@ -5,11 +5,11 @@ The coupling of a spin-0 particle to two Z bosons with momenta q1, q2 is, up to 
     A = a1 mZ^2 e1.e2 + a2 f1_{mu nu} f2^{mu nu} + a3 f1_{mu nu} f2~^{mu nu}.
 
 With kappa = (a1 mZ^2, 2 a2, 2 a3), s = q1.q2 = (mH^2 - m1^2 - m2^2) / 2, gamma = s / (m1 m2) and
-r = m1 m2 sqrt(gamma^2 - 1) the helicity amplitudes are (eqs. (6) and (7) of [1])
+r = m1 m2 sqrt(gamma^2 - 1) the helicity amplitudes are [1]
 
     A00 = kappa1 gamma + kappa2 m1 m2,     A++ = conj(A--) = -(kappa1 + kappa2 s + i kappa3 r).
 
-For equal helicities the angular distribution (eq. (A1) of [1]) is a sum over few real numbers: with
+The angular distribution of [1] is then a form in three real numbers: with
 a = A00, b + i c = -A++, and (b, c) turned by the angle Phi between the two decay planes,
 
     b' = b cos Phi + c sin Phi,     c' = c cos Phi - b sin Phi,

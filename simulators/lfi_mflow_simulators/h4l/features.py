@@ -17,14 +17,17 @@ import numpy as np
 
 from lfi_mflow.simulation import Array, Observable
 
-__all__ = ["LEPTONS", "FeatureMap", "PhysicsObject", "four_momentum", "h4l_objects"]
+__all__ = ["LEPTONS", "LIGHT", "FeatureMap", "PhysicsObject", "four_momentum", "h4l_objects"]
 
 LEPTONS = ("l1m", "l1p", "l2m", "l2p")
 """Negative and positive lepton of Z1, negative and positive lepton of Z2."""
 
+LIGHT = ("E", "px", "py", "pz", "pt", "eta")
+"""Features of a particle without mass."""
+
 _SYMBOLS = {"E": "E", "px": "p_x", "py": "p_y", "pz": "p_z", "pt": "p_T", "m": "m", "eta": r"\eta"}
-_LEPTON = ("E", "px", "py", "pz", "pt", "eta")
-_BOSON = ("E", "px", "py", "pz", "pt", "m")
+_HEAVY = ("E", "px", "py", "pz", "pt", "m")
+_NOISE = {"GeV": 5.0, "": 0.1}
 
 
 @dataclass(frozen=True)
@@ -52,11 +55,11 @@ def h4l_objects(higgs: Sequence[str]) -> tuple[PhysicsObject, ...]:
     """
     symbols = (r"\ell_1^-", r"\ell_1^+", r"\ell_2^-", r"\ell_2^+")
     named = enumerate(zip(LEPTONS, symbols, strict=True))
-    leptons = (PhysicsObject(name, latex, (i,), _LEPTON) for i, (name, latex) in named)
+    leptons = (PhysicsObject(name, latex, (i,), LIGHT) for i, (name, latex) in named)
     return (
         *leptons,
-        PhysicsObject("z1", "Z_1", (0, 1), _BOSON),
-        PhysicsObject("z2", "Z_2", (2, 3), _BOSON),
+        PhysicsObject("z1", "Z_1", (0, 1), _HEAVY),
+        PhysicsObject("z2", "Z_2", (2, 3), _HEAVY),
         *([PhysicsObject("h", "H", (0, 1, 2, 3), tuple(higgs))] if higgs else []),
     )
 
@@ -101,6 +104,20 @@ class FeatureMap:
         single = [item.name for item in self._objects if len(item.parts) == 1]
         columns = [[names.index(f"{p}_{name}") for p in ("px", "py", "pz")] for name in single]
         return np.ascontiguousarray(np.asarray(x, dtype=float)[:, columns].transpose(1, 2, 0))
+
+    def residuals(self, x: Array) -> Array:
+        """Return what features miss their values by: (N, d) -> (N, d).
+
+        The values are those of the event with the same momenta of the single particles: the
+        features that are these momenta miss nothing.
+        """
+        x = np.asarray(x, dtype=float)
+        return np.asarray(x - self.evaluate(self.momenta(x)))
+
+    def perturb(self, x: Array, rng: np.random.Generator) -> Array:
+        """Add normal noise to every feature, of 5 GeV or, to eta, of 0.1: (N, d) -> (N, d)."""
+        scale = np.array([_NOISE[observable.unit] for observable in self.observables])
+        return np.asarray(x + scale * rng.standard_normal(np.shape(x)))
 
     def jacobian(self, momenta: Array) -> Array:
         """Return the derivatives of the features by the momenta: (P, 3, N) -> (N, d, 3 P)."""

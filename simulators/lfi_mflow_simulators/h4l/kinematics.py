@@ -5,8 +5,8 @@ psi, which turns the decay planes around Z1; m1, m2, c1, c2 and Phi of the decay
 In the frame of the Higgs boson Z1 flies along +z with its negative lepton at azimuth 0, before the
 rotations by psi, theta* and phi*; the frame itself moves without rotation.
 
-Splitting phase space decay by decay (eq. (49.13) of [1]: d^4P, a two-body decay p* / (4 M) dOmega
-for each boson, dm_i^2) gives the Jacobian of this map, whatever the angles:
+Splitting phase space decay by decay ([1]: d^4P, dm_i^2, and p* / (4 M) dOmega for each of the three
+decays into two) gives the Jacobian of this map, whatever the angles:
 
     prod_i d^3p_i / (2 E_i) = (pT dpT dy dphi) (mH dmH) (2 m1 dm1) (2 m2 dm2)
                               pZ / (4 mH) dcos(theta*) dphi*  1/8 dc1 dpsi  1/8 dc2 dPhi.
@@ -14,7 +14,8 @@ for each boson, dm_i^2) gives the Jacobian of this map, whatever the angles:
 Momenta are arrays of shape (4, 3, N): the negative and positive lepton of Z1, then those of Z2.
 
 References:
-    [1] R. L. Workman et al. (Particle Data Group), Review of Particle Physics, 2022, section 49.
+    [1] R. L. Workman et al. (Particle Data Group), Review of Particle Physics, 2022,
+    section Kinematics.
 """
 
 from __future__ import annotations

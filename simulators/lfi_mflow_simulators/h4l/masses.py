@@ -6,8 +6,8 @@ With the angles integrated, the density of the masses of the lepton pairs is
     P = lambda^(1/2) / mH  prod_i m_i^3 / [(m_i^2 - mZ^2)^2 + mZ^2 Gamma_Z^2],
     lambda = (1 - (m1 + m2)^2 / mH^2) (1 - (m1 - m2)^2 / mH^2)
 
-(eqs. (12) and (13) of [1]). Z1 is the heavier pair: m2 < m1 and m2 < mH - m1. The mass of the
-Higgs boson itself follows a Breit-Wigner law, cut at ten widths on both sides, times the rate.
+[1]. Z1 is the heavier pair: m2 < m1 and m2 < mH - m1. The mass of the Higgs boson itself follows a
+Breit-Wigner law, cut at ten widths on both sides, times the rate.
 
 The unit cube of (w, u, v) stands for the masses: mH by the inverse of the Breit-Wigner law, m1 by
 the inverse of the pole of the Z between 0 and mH, and m2 = v min(m1, mH - m1).

@@ -28,7 +28,6 @@ _LARGEST_WIDTH = 2.0
 # et al. (LHC Higgs Cross Section Working Group), 2016, arXiv:1610.07922.
 _SM_RATE = 2.88e-3
 _SM = (1.0, 0.0, 0.0)
-_NOISE = {"GeV": 5.0, "": 0.1}
 
 
 class H4l:
@@ -142,12 +141,10 @@ class H4l:
         that are these momenta miss nothing. For Higgs bosons of fixed mass the last column is the
         mass of the four leptons minus 125 GeV.
         """
-        x = np.asarray(x, dtype=float)
-        momenta = self._features.momenta(x)
-        residuals = x - self._features.evaluate(momenta)
+        residuals = self._features.residuals(x)
         if not self._narrow:
             return residuals
-        mass = coordinates(momenta)[-1]
+        mass = coordinates(self._features.momenta(x))[-1]
         return np.column_stack([residuals, mass - HIGGS_MASS])
 
     def distance(self, x: Array) -> Array:
@@ -160,8 +157,7 @@ class H4l:
 
     def perturb(self, x: Array, rng: np.random.Generator) -> Array:
         """Add normal noise to every feature, of 5 GeV or, to eta, of 0.1: (N, 40) -> (N, 40)."""
-        scale = np.array([_NOISE[observable.unit] for observable in self.observables])
-        return np.asarray(x + scale * rng.standard_normal(np.shape(x)))
+        return self._features.perturb(x, rng)
 
     def _simulate_block(self, theta: Array, rng: np.random.Generator) -> Events:
         """Simulate a block of events."""
