@@ -85,9 +85,11 @@ class H4l:
             InputError: If a row of theta is not finite or has no rate.
         """
         theta = np.asarray(theta, dtype=float)
-        if not np.all(self.cross_section(theta) > 0.0):
+        if not (np.isfinite(theta).all() and np.all(self.cross_section(theta) > 0.0)):
             raise InputError(
-                "couplings (a1, a2, a3) with a rate", "zeros or NaN in theta", "correct its rows"
+                "finite couplings (a1, a2, a3) with a rate",
+                "zeros or numbers that are not finite in theta",
+                "correct its rows",
             )
         blocks = (self._simulate_block(theta[rows], rng) for rows in _blocks(len(theta), _BLOCK))
         return Events.concatenate(list(blocks))

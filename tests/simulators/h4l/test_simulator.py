@@ -44,7 +44,7 @@ def test_no_other_width(width):
         H4l(width)
 
 
-@pytest.mark.parametrize("theta", [(0.0, 0.0, 0.0), (1.0, np.nan, 0.0)])
+@pytest.mark.parametrize("theta", [(0.0, 0.0, 0.0), (1.0, np.nan, 0.0), (np.inf, 1.0, 0.0)])
 def test_couplings_without_rate(theta):
     with pytest.raises(InputError, match="with a rate"):
         H4l(0.0).simulate(np.array([theta]), np.random.default_rng(0))
