@@ -13,9 +13,11 @@ HEAVY = ("torch", "zuko", "sbi", "sklearn", "matplotlib")
     [
         "lfi_mflow.simulation",
         "lfi_mflow.data",
+        "lfi_mflow_simulators.h4l",
         "lfi_mflow_simulators.higgs_eft",
         "lfi_mflow_simulators.lorenz",
         "lfi_mflow_simulators.polynomial_surface",
+        "lfi_mflow_simulators.pythia_vbf_h4l",
         "lfi_mflow_simulators.sphere",
     ],
 )
