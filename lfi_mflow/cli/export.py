@@ -72,5 +72,5 @@ def command(
         report = export_events(file, output, kind=kind, tree=tree, force=force, progress=progress)
     columns = sum(map(len, report.columns.values()))
     where = "Parquet" if report.tree is None else f"{report.kind} {report.tree!r}"
-    line = f"{output}: {report.events} events, {columns} columns in {where}"
+    line = f"{output}: {report.events:,} events, {columns} columns in {where}"
     show_result(line, {"output": output, **asdict(report)}, as_json=as_json)

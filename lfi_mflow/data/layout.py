@@ -45,10 +45,11 @@ class Layout:
         self._check_shape(key, array.shape, shape)
         return array
 
-    def dataset(self, key: str, width: int) -> h5py.Dataset:
-        """Return a dataset of numbers with a number of columns, to be read in blocks."""
+    def dataset(self, key: str, width: int, *, wider: bool = False) -> h5py.Dataset:
+        """Return a dataset of numbers with so many columns, or more, to be read in blocks."""
         dataset = self._find(key)
-        self._check_shape(key, dataset.shape, (None, width))
+        enough = wider and dataset.ndim == 2 and dataset.shape[1] >= width
+        self._check_shape(key, dataset.shape, (None, None if enough else width))
         if dataset.dtype.kind not in "fiub":
             raise FileFormatError(
                 f"numbers in {key} of {self._path}", f"values of type {dataset.dtype}", COPY

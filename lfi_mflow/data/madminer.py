@@ -86,7 +86,8 @@ class MadMinerTable:
         self.benchmarks = tuple(self._all_benchmarks[i] for i in self._physical)
         self.observables = self._layout.names("observables/names")
         self._observations = self._layout.dataset("samples/observations", len(self.observables))
-        self._weights = self._layout.dataset("samples/weights", len(values))
+        # MadMiner appends weights that belong to no benchmark.
+        self._weights = self._layout.dataset("samples/weights", len(values), wider=True)
         if len(self._weights) != len(self._observations):
             raise FileFormatError(
                 f"{len(self._observations)} rows in samples/weights of {path}, as in observations",
@@ -149,7 +150,7 @@ class MadMinerTable:
         drawn = self._rows(self._file["samples/sampling_benchmarks"], start, stop).astype(int)
         if drawn.min() < -1 or drawn.max() >= len(self._factors) - 1:
             raise DataError(
-                f"sampling benchmarks from -1 to {len(self._factors) - 2} in {self._path}",
+                f"samples/sampling_benchmarks from -1 to {len(self._factors) - 2} in {self._path}",
                 f"{drawn.min()} to {drawn.max()} in rows {start} to {stop}",
                 COPY,
             )
