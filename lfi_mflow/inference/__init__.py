@@ -2,6 +2,12 @@
 
 from lfi_mflow.inference.convergence import Convergence, convergence, ess_bulk, ess_tail, r_hat
 from lfi_mflow.inference.grid import GridPosterior, GridSettings, grid_posterior
+from lfi_mflow.inference.histograms import (
+    Histogram,
+    fill_histogram,
+    pyhf_workspace,
+    quantile_edges,
+)
 from lfi_mflow.inference.likelihood import (
     EventSetLikelihood,
     LogPosterior,
@@ -19,6 +25,7 @@ from lfi_mflow.inference.posterior import ObservedEvents, Posterior, load_poster
 from lfi_mflow.inference.run import infer_posterior
 from lfi_mflow.inference.score_file import ScoreFile, ScoreMetadata, write_scores
 from lfi_mflow.inference.scores import Scores, score_events
+from lfi_mflow.inference.summaries import event_log_ratios, event_scores
 
 __all__ = [
     "Convergence",
@@ -26,6 +33,7 @@ __all__ = [
     "EventSetLikelihood",
     "GridPosterior",
     "GridSettings",
+    "Histogram",
     "LogPosterior",
     "McmcSettings",
     "ObservedEvents",
@@ -37,6 +45,9 @@ __all__ = [
     "convergence",
     "ess_bulk",
     "ess_tail",
+    "event_log_ratios",
+    "event_scores",
+    "fill_histogram",
     "grid_posterior",
     "infer_posterior",
     "lie_off_manifold",
@@ -45,6 +56,8 @@ __all__ = [
     "log_prior",
     "off_manifold_events",
     "off_manifold_p_value",
+    "pyhf_workspace",
+    "quantile_edges",
     "r_hat",
     "sample_posterior",
     "score_events",

@@ -1,4 +1,5 @@
 import errno
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -22,7 +23,12 @@ from lfi_mflow.errors import (
 )
 from lfi_mflow.simulation import Events, Observable, Parameter
 
-KINDS = [("e.root", "ttree"), ("e.root", "rntuple"), ("e.parquet", "parquet")]
+NO_ARROW = pytest.mark.skipif(find_spec("pyarrow") is None, reason="pyarrow is not installed")
+KINDS = [
+    ("e.root", "ttree"),
+    ("e.root", "rntuple"),
+    pytest.param("e.parquet", "parquet", marks=NO_ARROW),
+]
 MAPPING = ColumnMapping(None, ("px", "py", "η = `η`"), ("theta", "rho"), "weight")
 
 
