@@ -212,7 +212,9 @@ class _Importer:
         with open_table(self._path, self._tree) as table:
             for start in range(0, len(table), step):
                 stop = min(start + step, len(table))
-                keep, events = self._select(table.read(tuple(names), start, stop), stop - start)
+                arrays = table.read(tuple(names), start, stop)
+                self._check_rows(arrays, stop - start)
+                keep, events = self._select(arrays, stop - start)
                 if len(events) and not self._refused:
                     yield start + np.flatnonzero(keep), events
         self._check()
@@ -241,6 +243,14 @@ class _Importer:
         d, p = len(self._x), len(self._theta)
         weight = None if self._weight is None else values[:, d + p]
         return keep, Events(x=values[:, :d], theta=values[:, d : d + p], weight=weight)
+
+    def _check_rows(self, arrays: Mapping[str, Any], rows: int) -> None:
+        """Raise if a column of a damaged file has another number of rows."""
+        for name, array in arrays.items():
+            if len(array) != rows:
+                raise DataError(
+                    f"{rows} rows of {name} in {self._path}", f"{len(array)}", "copy the file again"
+                )
 
     def _check(self) -> None:
         """Raise if values were not finite or nothing is left."""

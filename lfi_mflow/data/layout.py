@@ -29,6 +29,11 @@ class Layout:
     def __init__(self, file: h5py.File, path: Path) -> None:
         self._file, self._path = file, path
 
+    def has(self, key: str) -> bool:
+        """Whether there is such a dataset."""
+        with explained_file(self._path, "a MadMiner sample"):
+            return isinstance(self._file.get(key), h5py.Dataset)
+
     def names(self, key: str) -> tuple[str, ...]:
         """Read names."""
         values = np.ravel(self._read(key))
@@ -47,7 +52,7 @@ class Layout:
 
     def dataset(self, key: str, width: int, *, wider: bool = False) -> h5py.Dataset:
         """Return a dataset of numbers with so many columns, or more, to be read in blocks."""
-        dataset = self._find(key)
+        dataset = self.find(key)
         enough = wider and dataset.ndim == 2 and dataset.shape[1] >= width
         self._check_shape(key, dataset.shape, (None, None if enough else width))
         if dataset.dtype.kind not in "fiub":
@@ -70,11 +75,11 @@ class Layout:
 
     def _read(self, key: str) -> Any:
         """Read a dataset whole."""
-        dataset = self._find(key)
+        dataset = self.find(key)
         with explained_file(self._path, f"{key} of the MadMiner sample"):
             return dataset[()]
 
-    def _find(self, key: str) -> h5py.Dataset:
+    def find(self, key: str) -> h5py.Dataset:
         """Return a dataset."""
         with explained_file(self._path, "a MadMiner sample"):
             found = self._file.get(key)

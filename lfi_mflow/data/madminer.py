@@ -36,7 +36,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from lfi_mflow.data.damage import explained_rows
+from lfi_mflow.data.damage import explained_file, explained_rows
 from lfi_mflow.data.layout import COPY, Layout
 from lfi_mflow.data.schema import FORMAT, open_hdf5
 from lfi_mflow.errors import DataError, FileFormatError, UnknownNameError
@@ -45,6 +45,7 @@ from lfi_mflow.simulation import Parameter
 __all__ = ["MadMinerTable", "open_madminer"]
 
 _WEIGHT = "weight."
+_DRAWN = "samples/sampling_benchmarks"
 
 
 class MadMinerTable:
@@ -70,7 +71,7 @@ class MadMinerTable:
     powers: NDArray[np.int64] | None
 
     def __init__(self, file: h5py.File, path: Path) -> None:
-        self._file, self._path, self._layout = file, path, Layout(file, path)
+        self._path, self._layout = path, Layout(file, path)
         names = self._layout.names("parameters/names")
         self.parameters = tuple(
             Parameter(name, float(low), float(high))
@@ -79,7 +80,7 @@ class MadMinerTable:
         self._all_benchmarks = self._layout.names("benchmarks/names")
         values = self._layout.array("benchmarks/values", (len(self._all_benchmarks), len(names)))
         nuisance = np.zeros(len(values), dtype=bool)
-        if "benchmarks/is_nuisance" in file:
+        if self._layout.has("benchmarks/is_nuisance"):
             nuisance = self._layout.array("benchmarks/is_nuisance", (len(values),)).astype(bool)
         self._physical = np.flatnonzero(~nuisance)
         self.points = values[self._physical]
@@ -147,7 +148,7 @@ class MadMinerTable:
         weights = self._rows(self._weights, start, stop)
         if self._factors is None:
             return weights
-        drawn = self._rows(self._file["samples/sampling_benchmarks"], start, stop).astype(int)
+        drawn = self._rows(self._layout.find(_DRAWN), start, stop).astype(int)
         if drawn.min() < -1 or drawn.max() >= len(self._factors) - 1:
             raise DataError(
                 f"samples/sampling_benchmarks from -1 to {len(self._factors) - 2} in {self._path}",
@@ -163,23 +164,24 @@ class MadMinerTable:
 
     def _sampling_factors(self) -> NDArray[np.float64] | None:
         """Return a factor per sampling benchmark and, last, that of backgrounds."""
-        summary, drawn = "sample_summary/signal_events", "samples/sampling_benchmarks"
-        if summary not in self._file or drawn not in self._file:
+        summary, drawn = "sample_summary/signal_events", _DRAWN
+        if not self._layout.has(summary) or not self._layout.has(drawn):
             return None
         counts = np.atleast_1d(self._layout.array(summary))
         if counts.ndim != 1 or not counts.sum() > 0:
             return None  # backgrounds only
-        if self._file[drawn].shape != (len(self),):
+        shape = self._layout.find(drawn).shape
+        if shape != (len(self),):
             raise FileFormatError(
-                f"{len(self)} rows in {drawn} of {self._path}",
-                f"shape {self._file[drawn].shape}",
-                COPY,
+                f"{len(self)} rows in {drawn} of {self._path}", f"shape {shape}", COPY
             )
         return np.append(counts / counts.sum(), 1.0)
 
     def _morphing(self) -> tuple[NDArray[np.int64] | None, NDArray[np.float64] | None]:
         """Return the powers of the components and the matrix, None without morphing."""
-        if "morphing/components" not in self._file or "morphing/morphing_matrix" not in self._file:
+        if not self._layout.has("morphing/components") or not self._layout.has(
+            "morphing/morphing_matrix"
+        ):
             return None, None
         powers = self._layout.array("morphing/components", (None, len(self.parameters)))
         shape = (len(powers), len(self.benchmarks))
@@ -187,8 +189,8 @@ class MadMinerTable:
 
     def _ranges(self, count: int) -> NDArray[np.float64]:
         """Return the ranges of the parameters, with shape (p, 2)."""
-        key = "parameters/val_ranges" if "parameters/val_ranges" in self._file else None
-        return self._layout.array(key or "parameters/ranges", (count, 2))
+        new = self._layout.has("parameters/val_ranges")
+        return self._layout.array(f"parameters/{'val_' if new else ''}ranges", (count, 2))
 
 
 @contextmanager
@@ -199,7 +201,9 @@ def open_madminer(path: Path) -> Iterator[MadMinerTable]:
         FileFormatError: If the file is missing, truncated, not HDF5, or no such sample.
     """
     with open_hdf5(path, "MadMiner", COPY) as file:
-        if file.attrs.get("format") == FORMAT:
+        with explained_file(path, "a MadMiner sample"):
+            ours = file.attrs.get("format") == FORMAT
+        if ours:
             raise FileFormatError(
                 f"a sample of MadMiner at {path}",
                 "an event file of lfi-mflow",

@@ -3,6 +3,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from lfi_mflow.data import ColumnMapping, import_events, importing, lhe
 from lfi_mflow.data.lhe import open_lhe
@@ -204,3 +206,28 @@ def test_a_file_of_another_kind(tmp_path, content):
     (tmp_path / "e.lhe").write_bytes(content)
     with pytest.raises(FileFormatError, match="LHE file at"):
         import_events(tmp_path / "e.lhe", ColumnMapping(None, ("weight",)))
+
+
+@settings(
+    max_examples=150,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    start=st.integers(0, 3000),
+    length=st.integers(0, 40),
+    junk=st.one_of(st.binary(max_size=8), st.sampled_from([b"<event>", b"</event>", b"1e999"])),
+)
+def test_damage_anywhere_is_one_clear_error_or_none(write, start, length, junk):
+    path = write([event(0), event(1)])
+    content = path.read_bytes()
+    path.write_bytes(content[:start] + junk + content[start + length :])
+    mapping = ColumnMapping(None, ("px.final[:,0]", "m.pdg25[:,0]"), weight="rwgt.sm")
+    words = ""
+    try:
+        events, report = import_events(path, mapping)
+    except InputError as error:
+        words = str(error)
+    assert "\n" not in words
+    assert words or len(events) == report.kept <= 2
