@@ -20,8 +20,8 @@ particles stays: ``pz.final[:,0]`` is the first particle of the final state and
 
 The columns of an event are ``weight`` (XWGTUP), ``scale``, ``alpha_qed``,
 ``alpha_qcd`` and ``process``, and ``rwgt.ID`` is the weight with the identifier ID of
-the blocks ``<rwgt>`` or ``<weights>`` (in backticks where ID is a number:
-```rwgt.1001```).
+the blocks ``<rwgt>`` or ``<weights>``; where ID is a number, the name stands in
+backticks, as in "`rwgt.1001`".
 """
 
 from __future__ import annotations

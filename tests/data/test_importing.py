@@ -64,7 +64,7 @@ def test_a_damaged_branch_of_fewer_rows(path, monkeypatch):
         return {name: array[:-1] for name, array in read(self, names, start, stop).items()}
 
     monkeypatch.setattr(RootTable, "read", short)
-    with pytest.raises(DataError, match="expected 10 rows of m in .*found 9"):
+    with pytest.raises(DataError, match=r"expected 10 rows of m in .*found 9"):
         import_events(path, ColumnMapping(None, ("m",)))
 
 
