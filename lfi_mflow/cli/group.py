@@ -15,6 +15,7 @@ COMMANDS = {
     "simulators": "simulators",
     "simulate": "simulate",
     "import": "import_file",
+    "export": "export",
     "models": "models",
     "train": "train",
     "infer": "infer",

@@ -58,7 +58,7 @@ _ROWS = 10
     type=FILE,
     required=True,
     metavar="FILE",
-    help="Observed events: an event file (.h5) or a ROOT file.",
+    help="Observed events: an event file (.h5), or a ROOT, Parquet or LHE file.",
 )
 @mapping_options
 @click.option(
@@ -90,7 +90,7 @@ def command(
     """Infer the parameters of observed events.
 
     MODEL is a model file. All events share one value of the parameters. The columns of
-    a ROOT file come from the options, or else from the mapping the model's own events
+    a foreign file come from the options, or else from the mapping the model's own events
     were imported with, or else from branches named like the observables. The prior is
     that of the training events unless --prior is given.
     """

@@ -57,8 +57,8 @@ def command(
 ) -> None:
     """Score events: latents, projections, distances, densities.
 
-    MODEL is a model file, EVENTS an event file (.h5) or a ROOT file. The columns of a
-    ROOT file are found as by lfi-mflow infer; a mapping may name parameters too. Without
+    MODEL is a model file, EVENTS an event file (.h5), or a ROOT, Parquet or LHE file,
+    whose columns are found as by lfi-mflow infer; a mapping may name parameters too. Without
     theta, in the file or by --theta, there is no log-density. An event is off the
     manifold if it is farther away than the validation events of the training can be.
     """

@@ -9,47 +9,36 @@ values that are not finite are an error unless the user chose to drop them.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lfi_mflow.data.formats import open_table
 from lfi_mflow.data.mapping import Column, ColumnMapping
 from lfi_mflow.data.metadata import EventMetadata
-from lfi_mflow.data.root import open_root
 from lfi_mflow.data.writer import write_events
-from lfi_mflow.errors import DataError, FileFormatError
+from lfi_mflow.errors import DataError
 from lfi_mflow.files import check_output
 from lfi_mflow.provenance import provenance
 from lfi_mflow.simulation import Events, Observable, Parameter
 
-__all__ = ["ImportReport", "Rows", "Table", "import_events", "import_file", "imported_blocks"]
+__all__ = [
+    "ImportReport",
+    "Rows",
+    "import_events",
+    "import_file",
+    "imported_blocks",
+    "write_imported",
+]
 
 Rows = NDArray[np.intp]
 """The numbers of rows in a file, from 0."""
 
 _BLOCK_VALUES = 2**22
-
-
-class Table(Protocol):
-    """A foreign file that is open for reading."""
-
-    def __len__(self) -> int:
-        """Return the number of rows."""
-        ...
-
-    def read(self, names: Sequence[str], start: int, stop: int) -> Mapping[str, Any]:
-        """Return arrays of the rows of some columns, or raise UnknownNameError."""
-        ...
-
-
-_READERS: Mapping[str, Callable[[Path, str | None], AbstractContextManager[Table]]] = {
-    ".root": open_root,
-}
 
 
 @dataclass
@@ -95,7 +84,7 @@ def import_events(
     """Read the events of a foreign file into memory.
 
     Arguments:
-        path: A ROOT file; the suffix tells the format.
+        path: The file; its name tells the format, see :mod:`lfi_mflow.data.formats`.
         mapping: Where the columns stand.
         drop_nonfinite: Drop and count events with NaN or infinite values.
 
@@ -137,7 +126,7 @@ def import_file(
     """Convert a foreign file to an event file, block by block.
 
     Arguments:
-        path: A ROOT file; the suffix tells the format.
+        path: The file; its name tells the format, see :mod:`lfi_mflow.data.formats`.
         output: The event file to write.
         mapping: Where the columns stand.
         force: Replace an event file that exists.
@@ -148,26 +137,54 @@ def import_file(
         InputError: As :func:`import_events`, or if the output exists.
         StorageError: If the disk is full; an old file stays as it was.
     """
-    check_output(Path(output), force=force)
-    report, counts = ImportReport(), dict[str, int]()
+
+    def blocks(report: ImportReport) -> Iterator[Events]:
+        for _, events in imported_blocks(
+            path, mapping, drop_nonfinite=drop_nonfinite, report=report
+        ):
+            yield events
+
     metadata = EventMetadata(
         parameters=tuple(Parameter(column.name) for column in mapping.parameter_columns),
         observables=tuple(Observable(column.name) for column in mapping.observable_columns),
         provenance=provenance()
         | {"imported_from": str(path), "mapping": json.dumps(mapping.to_table())},
-        counts=counts,
     )
+    return write_imported(output, metadata, blocks, force=force, progress=progress)
+
+
+def write_imported(
+    output: Path | str,
+    metadata: EventMetadata,
+    blocks: Callable[[ImportReport], Iterator[Events]],
+    *,
+    force: bool,
+    progress: Callable[[int], None] | None,
+) -> ImportReport:
+    """Write imported events, with the numbers of rows that were dropped.
+
+    Arguments:
+        output: The event file to write.
+        metadata: What it says about the events; the counts are added.
+        blocks: Yields the events and fills the report it is given.
+        force: Replace an event file that exists.
+        progress: Called with the number of rows read so far.
+
+    Raises:
+        InputError: If the output exists, or whatever ``blocks`` raises.
+        StorageError: If the disk is full; an old file stays as it was.
+    """
+    check_output(Path(output), force=force)
+    report, counts = ImportReport(), dict[str, int]()
 
     def batches() -> Iterator[Events]:
-        for _, block in imported_blocks(
-            path, mapping, drop_nonfinite=drop_nonfinite, report=report
-        ):
-            yield block
+        for events in blocks(report):
+            yield events
             if progress is not None:
                 progress(report.read)
         counts.update(report.counts())
 
-    write_events(output, metadata, batches(), force=force)
+    write_events(output, replace(metadata, counts=counts), batches(), force=force)
     return report
 
 
@@ -190,17 +207,14 @@ class _Importer:
 
     def blocks(self) -> Iterator[tuple[Rows, Events]]:
         """Yield the events that are kept, with their rows."""
-        reader = _READERS.get(self._path.suffix.lower())
-        if reader is None:
-            raise FileFormatError(
-                f"a file whose name ends in {' or '.join(_READERS)}", str(self._path), "convert it"
-            )
         names = dict.fromkeys(name for c in self._columns for name in c.expression.branches)
         step = max(1, _BLOCK_VALUES // max(1, len(names)))
-        with reader(self._path, self._tree) as table:
+        with open_table(self._path, self._tree) as table:
             for start in range(0, len(table), step):
                 stop = min(start + step, len(table))
-                keep, events = self._select(table.read(tuple(names), start, stop), stop - start)
+                arrays = table.read(tuple(names), start, stop)
+                self._check_rows(arrays, stop - start)
+                keep, events = self._select(arrays, stop - start)
                 if len(events) and not self._refused:
                     yield start + np.flatnonzero(keep), events
         self._check()
@@ -229,6 +243,14 @@ class _Importer:
         d, p = len(self._x), len(self._theta)
         weight = None if self._weight is None else values[:, d + p]
         return keep, Events(x=values[:, :d], theta=values[:, d : d + p], weight=weight)
+
+    def _check_rows(self, arrays: Mapping[str, Any], rows: int) -> None:
+        """Raise if a column of a damaged file has another number of rows."""
+        for name, array in arrays.items():
+            if len(array) != rows:
+                raise DataError(
+                    f"{rows} rows of {name} in {self._path}", f"{len(array)}", "copy the file again"
+                )
 
     def _check(self) -> None:
         """Raise if values were not finite or nothing is left."""

@@ -7,13 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lfi_mflow.errors import (
-    ConfigError,
-    DataError,
-    FileFormatError,
-    LfiMflowError,
-    UnknownNameError,
-)
+from lfi_mflow.data.damage import explained_file, explained_rows
+from lfi_mflow.errors import ConfigError, FileFormatError, UnknownNameError
 from lfi_mflow.files import require_file
 
 __all__ = ["RootTable", "open_root"]
@@ -56,17 +51,11 @@ class RootTable:
                 raise UnknownNameError(
                     f"branch of {self._path}", name, self.columns, "see lfi-mflow info FILE"
                 )
-        try:
+        with explained_rows(self._path, f"entries {start} to {stop} of {', '.join(names)}"):
             return {
                 name: self._tree[name].array(entry_start=start, entry_stop=stop, library="ak")
                 for name in names
             }
-        except Exception as error:  # uproot raises many kinds
-            raise DataError(
-                f"readable entries {start} to {stop} of {', '.join(names)} in {self._path}",
-                f"{type(error).__name__}: {_first_line(error)}",
-                "check the file with ROOT, or copy it again",
-            ) from error
 
 
 @contextmanager
@@ -85,11 +74,11 @@ def open_root(path: Path, tree: str | None) -> Iterator[RootTable]:
     import uproot  # noqa: PLC0415 - heavy, and only importing needs it
 
     require_file(path, "a ROOT file")
-    with _explain(path):
+    with explained_file(path, "a ROOT file"):
         file = uproot.open(path)
     with file:
         _check_length(path, file.file.fEND)
-        with _explain(path):
+        with explained_file(path, "a ROOT file"):
             trees = sorted(set(file.keys(filter_classname=_KINDS, cycle=False)))
             name = _choose(trees, tree, path)
             table = RootTable(file[name], path)
@@ -119,24 +108,3 @@ def _choose(trees: Sequence[str], wanted: str | None, path: Path) -> str:
     if wanted not in trees:
         raise UnknownNameError(f"TTree or RNTuple in {path}", wanted, trees)
     return wanted
-
-
-@contextmanager
-def _explain(path: Path) -> Iterator[None]:
-    """Turn what uproot raises on a damaged file into one clear line."""
-    try:
-        yield
-    except LfiMflowError:
-        raise
-    except Exception as error:  # uproot raises many kinds
-        raise FileFormatError(
-            f"a ROOT file at {path}",
-            f"one that cannot be read ({_first_line(error)})",
-            "check the path, or copy the file again",
-        ) from error
-
-
-def _first_line(error: Exception) -> str:
-    """Return the first line of an error's message."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

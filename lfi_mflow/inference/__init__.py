@@ -3,6 +3,12 @@
 from lfi_mflow.inference.comparison import DensityComparison, compare_densities
 from lfi_mflow.inference.convergence import Convergence, convergence, ess_bulk, ess_tail, r_hat
 from lfi_mflow.inference.grid import GridPosterior, GridSettings, grid_posterior
+from lfi_mflow.inference.histograms import (
+    Histogram,
+    fill_histogram,
+    pyhf_workspace,
+    quantile_edges,
+)
 from lfi_mflow.inference.likelihood import (
     EventSetLikelihood,
     LogPosterior,
@@ -21,6 +27,7 @@ from lfi_mflow.inference.posterior import ObservedEvents, Posterior, load_poster
 from lfi_mflow.inference.run import infer_posterior
 from lfi_mflow.inference.score_file import ScoreFile, ScoreMetadata, write_scores
 from lfi_mflow.inference.scores import Scores, score_events
+from lfi_mflow.inference.summaries import event_log_ratios, event_scores
 
 __all__ = [
     "Convergence",
@@ -29,6 +36,7 @@ __all__ = [
     "EventSetLikelihood",
     "GridPosterior",
     "GridSettings",
+    "Histogram",
     "LogPosterior",
     "McmcSettings",
     "MovingManifoldLikelihood",
@@ -42,6 +50,9 @@ __all__ = [
     "convergence",
     "ess_bulk",
     "ess_tail",
+    "event_log_ratios",
+    "event_scores",
+    "fill_histogram",
     "grid_posterior",
     "infer_posterior",
     "lie_off_manifold",
@@ -51,6 +62,8 @@ __all__ = [
     "log_prior",
     "off_manifold_events",
     "off_manifold_p_value",
+    "pyhf_workspace",
+    "quantile_edges",
     "r_hat",
     "sample_posterior",
     "score_events",

@@ -4,6 +4,7 @@ import json
 import os
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 import uproot
@@ -75,3 +76,37 @@ def test_jagged_muons_of_a_file_of_cms(run, tmp_path):
     record = json.loads(result.out)
     assert record["missing"] > 0
     assert record["kept"] == record["read"] - record["missing"]
+
+
+@pytest.fixture
+def madminer_file(tmp_path):
+    """A sample of MadMiner with one parameter and two benchmarks."""
+    with h5py.File(tmp_path / "sample.h5", "w") as file:
+        for key, value in {
+            "parameters/names": np.array([b"cw"], dtype="S256"),
+            "parameters/val_ranges": np.array([[-2.0, 2.0]]),
+            "benchmarks/names": np.array([b"sm", b"bsm"], dtype="S256"),
+            "benchmarks/values": np.array([[0.0], [1.5]]),
+            "observables/names": np.array([b"pt", b"eta"], dtype="S256"),
+            "samples/observations": np.array([[1.0, 2.0], [3.0, 4.0]]),
+            "samples/weights": np.array([[0.1, 0.2], [0.3, 0.4]]),
+        }.items():
+            file[key] = value
+    return tmp_path / "sample.h5"
+
+
+def test_a_benchmark_of_madminer(run, refused, madminer_file, tmp_path):
+    output = ["-o", tmp_path / "e.h5"]
+    result = run("import", madminer_file, "--benchmark", "bsm", *output)
+    assert result.out == f"{tmp_path / 'e.h5'}: 2 of 2 events\n", result.err
+    with open_events(tmp_path / "e.h5") as file:
+        events = file.read()
+    assert events.x.tolist() == [[1.0, 2.0], [3.0, 4.0]]
+    assert events.theta.tolist() == [[1.5], [1.5]]
+    assert events.weight.tolist() == [0.2, 0.4]
+    again = ["import", madminer_file, *output, "--force"]
+    assert "did you mean 'sm'" in refused(tmp_path, *again, "--benchmark", "sn")
+    assert "leave it out" in refused(tmp_path, *again, "--benchmark", "sm", "--weight", "w")
+    assert "give --observable" in refused(tmp_path, *again)
+    root = ["import", tmp_path / "none.root", "-o", tmp_path / "f.h5", "--benchmark", "sm"]
+    assert "a MadMiner file at" in refused(tmp_path, *root)

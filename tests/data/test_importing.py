@@ -4,6 +4,7 @@ import pytest
 import uproot
 
 from lfi_mflow.data import ColumnMapping, import_events, import_file, importing, open_events
+from lfi_mflow.data.root import RootTable
 from lfi_mflow.errors import DataError, FileFormatError, InputError, UnknownNameError
 
 
@@ -54,6 +55,17 @@ def test_no_event_left(path):
 def test_an_unknown_format(tmp_path):
     with pytest.raises(FileFormatError, match=r"ends in \.root"):
         import_events(tmp_path / "events.csv", ColumnMapping(None, ("x",)))
+
+
+def test_a_damaged_branch_of_fewer_rows(path, monkeypatch):
+    read = RootTable.read
+
+    def short(self, names, start, stop):
+        return {name: array[:-1] for name, array in read(self, names, start, stop).items()}
+
+    monkeypatch.setattr(RootTable, "read", short)
+    with pytest.raises(DataError, match=r"expected 10 rows of m in .*found 9"):
+        import_events(path, ColumnMapping(None, ("m",)))
 
 
 @pytest.mark.parametrize("values", [1, 7, 1_000])

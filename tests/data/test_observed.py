@@ -43,6 +43,16 @@ def test_an_event_file(write):
     assert report.counts() == {"read": 2, "missing": 0, "nonfinite": 0}
 
 
+def test_a_parquet_file_has_its_columns_by_name(tmp_path):
+    arrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    table = arrow.table({"x1": [3.0, None, 6.0], "x0": [1.0, 2.0, 5.0]})
+    parquet.write_table(table, tmp_path / "obs.parquet")
+    events, report = read_observed(tmp_path / "obs.parquet", None, NAMES)
+    assert events.x.tolist() == [[1, 3], [5, 6]]
+    assert report.counts() == {"read": 3, "missing": 1, "nonfinite": 0}
+
+
 @pytest.mark.parametrize("names", [("x1", "x0"), ("x0",), ("x0", "x1", "x2"), ("a", "b")])
 def test_an_event_file_of_other_observables(write, names):
     with pytest.raises(ModelMismatchError, match="observables"):
