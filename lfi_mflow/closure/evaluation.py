@@ -46,6 +46,14 @@ class FlowEvaluator:
         """Project events on the learned manifold: (N, d) -> (N, d)."""
         return self._batched(self.flow.project, x)
 
+    def encode(self, x: Array) -> Array:
+        """Latents of events: (N, d) -> (N, n)."""
+        return self._batched(self.flow.encode, x)
+
+    def distance(self, x: Array) -> Array:
+        """Distance of events to the learned manifold: (N, d) -> (N,)."""
+        return self._batched(self.flow.reconstruction_error, x)
+
     def log_prob(self, x: Array, theta: Array) -> Array:
         """Log-density in original units: (N, d), (N, p) -> (N,)."""
         return self._batched(self.flow.log_prob, x, theta)
