@@ -105,3 +105,40 @@ def prior():
 @pytest.fixture
 def rng():
     return np.random.default_rng(20240229)
+
+
+EVENTS, EVENT_SD = 20, 2.0
+
+
+def _conjugate(rng, sets=200, draws=99, p=1, width=1.0, shift=0.0, outwards=0.0):
+    """Posteriors of sets of 20 events x ~ N(theta, 2^2), theta ~ N(0, 1), with a fault.
+
+    ``width`` and ``shift`` are in units of the posterior's width; ``outwards`` is a
+    shift away from zero, which cancels in averages over the prior.
+    """
+    theta = rng.normal(size=(sets, p))
+    x = theta[:, None] + EVENT_SD * rng.normal(size=(sets, EVENTS, p))
+    precision = 1.0 + EVENTS / EVENT_SD**2
+    mean, sd = x.sum(axis=1) / EVENT_SD**2 / precision, precision**-0.5
+    mean = mean + sd * (shift + outwards * np.sign(mean))
+    samples = mean[:, None] + width * sd * rng.normal(size=(sets, draws, p))
+
+    def log_prob(points):
+        return -0.5 * np.sum(((points - mean[:, None]) / (width * sd)) ** 2, axis=-1)
+
+    return theta, samples, log_prob(theta[:, None])[:, 0], log_prob(samples)
+
+
+@pytest.fixture(scope="session")
+def conjugate():
+    return _conjugate
+
+
+@pytest.fixture(scope="session")
+def share_below():
+    """Share of repetitions in which a p-value is below a level."""
+
+    def share_below(p_value, level, repeat):
+        return np.mean([p_value() < level for _ in range(repeat)])
+
+    return share_below
