@@ -2,7 +2,7 @@
 
 ::
 
-    python benchmarks/diagnostics.py            # 400 repetitions, a few minutes
+    python benchmarks/diagnostics.py            # 400 repetitions, ten minutes
     python benchmarks/diagnostics.py --repeat 50
 
 A conjugate toy over sets of events: theta ~ N(0, 1), 20 events x ~ N(theta, 2^2)
@@ -79,7 +79,7 @@ def posterior_tests(rng, fault):
         errors = abs(estimate.value - level) / estimate.uncertainty
         rows[name] = (2.0 * stats.norm.sf(errors), errors > 3.0)
     reference = one_sided(PRIOR.sample(SETS, rng), draws)
-    found["tarp_p_value"] = tarp_p_value(tarp_ranks(theta, draws, reference, 1.0, rng), DRAWS)
+    found["tarp_p_value"] = tarp_p_value(tarp_ranks(theta, draws, reference, np.ones(1), rng), DRAWS)
     found["lc2st_p_value"] = lc2st(theta, draws, rng).p_value
     found["likelihood_calibration"] = ratio_test(rng, **fault)
     return {name: (p, p < TARGET) for name, p in found.items()} | rows
@@ -96,6 +96,19 @@ def ratio_test(rng, width=1.0, shift=0.0, outwards=0.0):
     return ratio_calibration(
         log_prob[:, 1] - log_prob[:, 0], pairs[:, 1:] - pairs[:, :1], outcome
     ).p_value
+
+
+def tarp_variants(rng, fault):
+    """P-value and verdict of TARP with each choice of reference points and of the test."""
+    theta, draws, _ = conjugate(rng, **fault)
+    reference = PRIOR.sample(SETS, rng)
+    found = {}
+    for name, points in (("prior", reference), ("mirrored", one_sided(reference, draws))):
+        ranks = tarp_ranks(theta, draws, points, np.ones(1), rng)
+        shares = (ranks + rng.uniform(size=SETS)) / (DRAWS + 1)
+        found[f"{name}, Kolmogorov-Smirnov"] = stats.kstest(shares, "uniform").pvalue
+        found[f"{name}, band"] = tarp_p_value(ranks, DRAWS)
+    return {name: (p, p < TARGET) for name, p in found.items()}
 
 
 def classifier_test(rng, fault):
@@ -155,4 +168,6 @@ if __name__ == "__main__":
     source = np.random.default_rng(2026)
     table(posterior_tests, POSTERIOR_FAULTS, repeat, source)
     table(distance_tests, DISTANCE_FAULTS, repeat, source)
-    table(classifier_test, POSTERIOR_FAULTS, max(repeat // 8, 5), source)
+    # A network takes a second: fewer repetitions, and a stream of their own.
+    table(classifier_test, POSTERIOR_FAULTS, max(repeat // 4, 5), np.random.default_rng(2027))
+    table(tarp_variants, POSTERIOR_FAULTS, repeat, np.random.default_rng(2028))

@@ -10,12 +10,12 @@ does not know the truth:
 It sees all parameters together, where ranks see one after the other.
 
 A reference point from the prior lies as often on one side of the posterior as on
-the other, so that shifts cancel: of 300 posteriors moved by half their width they
-give away 32 % of all cases. The points are therefore mirrored to one side of the
+the other, so that shifts cancel: of 300 posteriors moved by half their width it
+gives away 30 % of all cases. The points are therefore mirrored to one side of the
 posterior mean (they may depend on the data); then it is all of them. The shares
-are tested by their ECDF band. It looks harder at the ends than the test of
-Kolmogorov and Smirnov does, which finds 95 % of the posteriors of one parameter
-that are 30 % too narrow at level 5 % and 85 % at level 1 %, the band all at both.
+are tested by their ECDF band, which looks harder at the ends than the test of
+Kolmogorov and Smirnov: of posteriors of one parameter that are 30 % too narrow it
+finds nearly all at level 1 %, the other 80 % (docs/diagnostics.md).
 
 References:
     Sampling-based accuracy testing of posterior estimators for general inference

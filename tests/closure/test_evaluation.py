@@ -26,6 +26,13 @@ def test_projections_are_on_the_surface(make_flow, surface, events):
     assert surface.distance(FlowEvaluator(make_flow()).project(off)).max() < 1e-12
 
 
+def test_distances_and_latents_are_those_of_the_chart(make_flow, surface, events):
+    evaluator = FlowEvaluator(make_flow(lift=0.02))
+    assert evaluator.distance(events.x) == pytest.approx(np.full(4_500, 0.02), abs=1e-9)
+    u = evaluator.encode(events.x)
+    assert np.allclose(surface.surface(u), events.x, atol=1e-9)
+
+
 def test_samples_follow_the_seed_and_not_the_global_state(make_flow, events):
     evaluator = FlowEvaluator(make_flow())
     state = torch.get_rng_state()
