@@ -46,6 +46,16 @@ def test_what_cancels_in_ranks_does_not_cancel_here(rng, conjugate):
     assert lc2st(theta, draws, rng).p_value < 0.01
 
 
+@pytest.mark.statistical
+def test_wrong_correlations_are_seen(rng, conjugate):
+    theta, draws, *_ = conjugate(rng, sets=300, p=2)
+    centre = draws.mean(axis=1, keepdims=True)
+    first, second = np.moveaxis(draws - centre, -1, 0)
+    draws = np.stack([first, 0.7 * first + np.sqrt(1 - 0.49) * second], axis=-1) + centre
+    assert sbc_p_value(sbc_ranks(theta, draws, rng), 99) > 0.01
+    assert lc2st(theta, draws, rng).p_value < 0.01
+
+
 def test_too_little_is_refused(rng):
     with pytest.raises(DataError, match="D >= 10"):
         lc2st(np.zeros((5, 1)), np.zeros((5, 50, 1)), rng)
