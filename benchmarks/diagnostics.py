@@ -79,7 +79,9 @@ def posterior_tests(rng, fault):
         errors = abs(estimate.value - level) / estimate.uncertainty
         rows[name] = (2.0 * stats.norm.sf(errors), errors > 3.0)
     reference = one_sided(PRIOR.sample(SETS, rng), draws)
-    found["tarp_p_value"] = tarp_p_value(tarp_ranks(theta, draws, reference, np.ones(1), rng), DRAWS)
+    found["tarp_p_value"] = tarp_p_value(
+        tarp_ranks(theta, draws, reference, np.ones(1), rng), DRAWS
+    )
     found["lc2st_p_value"] = lc2st(theta, draws, rng).p_value
     found["likelihood_calibration"] = ratio_test(rng, **fault)
     return {name: (p, p < TARGET) for name, p in found.items()} | rows

@@ -35,7 +35,7 @@ from scipy import stats
 from lfi_mflow.closure.published import Array
 from lfi_mflow.errors import DataError
 
-__all__ = ["EcdfBand", "ecdf_band", "sbc_p_value", "sbc_ranks"]
+__all__ = ["EcdfBand", "check_ranks", "ecdf_band", "sbc_p_value", "sbc_ranks"]
 
 Integers = NDArray[np.int64]
 
