@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 _VERDICTS = {True: "yes", False: "NO", None: "-"}
-_SIGNS = {"at_most": "<=", "at_least": ">="}
+_SIGNS = {"at_most": "<=", "at_least": ">=", "compatible_with": "~"}
 
 
 @click.command(
@@ -103,7 +103,7 @@ def _test(path: Path, metrics: tuple[str, ...], options: dict[str, Any]) -> Clos
     prior = inference_prior(model.metadata.events, options["prior"])
     with working(f"testing {', '.join(metrics)}"):
         return run_closure(
-            model.flow,
+            model,
             simulator,
             prior,
             metrics=metrics,

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import cast
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, cast
 
 import numpy as np
 
 from lfi_mflow.closure.evaluation import FlowEvaluator
 from lfi_mflow.closure.posteriors import PosteriorSets, sample_posteriors
 from lfi_mflow.closure.published import Array
+from lfi_mflow.closure.sbc import Integers, sbc_ranks
 from lfi_mflow.errors import ConfigError
 from lfi_mflow.inference.likelihood import SimulatorLikelihood
 from lfi_mflow.inference.moving import likelihood_of
 from lfi_mflow.simulation import HasLikelihood, Prior, Simulator
 
-__all__ = ["ClosureSettings", "Study"]
+__all__ = [
+    "CALIBRATION_STREAM",
+    "COMPARISON_STREAM",
+    "Calibration",
+    "ClosureSettings",
+    "Comparison",
+    "Study",
+    "draw_seed",
+]
+
+COMPARISON_STREAM = 2
+CALIBRATION_STREAM = 5
 
 
 @dataclass(frozen=True)
@@ -36,6 +50,8 @@ class ClosureSettings:
         calibration_sets: Sets of events for the calibration test.
         calibration_events: Events in each of them.
         calibration_draws: Posterior draws that each rank counts.
+        ratio_sets: Sets of as many events for the calibration of likelihood ratios.
+        classifier_samples: Samples of each posterior that a classifier has to tell apart.
         surface_points: Events in each panel of the manifold figure.
         reference_theta: Where test and observed events are simulated; None for
             zero, or the middle of a prior that does not hold zero.
@@ -53,6 +69,8 @@ class ClosureSettings:
     calibration_sets: int = 300
     calibration_events: int = 20
     calibration_draws: int = 499
+    ratio_sets: int = 1_000
+    classifier_samples: int = 1_000
     surface_points: int = 4_000
     reference_theta: tuple[float, ...] | None = None
 
@@ -66,6 +84,43 @@ class ClosureSettings:
 
 
 @dataclass(frozen=True)
+class Comparison:
+    """Posteriors of the observed sets by model and by exact likelihood.
+
+    Arguments:
+        theta: The true parameters, with shape (D, p).
+        model: Posteriors by the model.
+        exact: Exact posteriors.
+    """
+
+    theta: Array
+    model: PosteriorSets
+    exact: PosteriorSets
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Posteriors of sets of events whose parameters are draws of the prior.
+
+    Arguments:
+        theta: The true parameters, with shape (D, p).
+        x: The sets of events, with shape (D, N, d).
+        posteriors: Their posteriors by the model.
+        ranks: Ranks of the true parameters among the draws, with shape (D, p).
+    """
+
+    theta: Array
+    x: Array
+    posteriors: PosteriorSets
+    ranks: Integers
+
+    @property
+    def n_draws(self) -> int:
+        """Number L of draws that each rank counts."""
+        return self.posteriors.draws.shape[1]
+
+
+@dataclass(frozen=True)
 class Study:
     """What every check works on.
 
@@ -75,6 +130,7 @@ class Study:
         prior: Prior of the parameters.
         seed: Seed of all randomness.
         settings: Sizes.
+        training: What the model file says of the training.
     """
 
     model: FlowEvaluator
@@ -82,6 +138,26 @@ class Study:
     prior: Prior
     seed: int
     settings: ClosureSettings
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def comparison(self) -> Comparison:
+        """Posteriors of the observed sets; taken once, for all checks that need them."""
+        settings, rng = self.settings, self.rng(COMPARISON_STREAM)
+        theta = self.reference(settings.observed_sets)
+        x = self.simulate_sets(theta, settings.observed_events, rng)
+        model = self.model_posteriors(x, settings.posterior_samples, draw_seed(rng))
+        exact = self.exact_posteriors(x, settings.posterior_samples, draw_seed(rng))
+        return Comparison(theta, model, exact)
+
+    @cached_property
+    def calibration(self) -> Calibration:
+        """Posteriors of the calibration sets; taken once, for all checks that need them."""
+        settings, rng = self.settings, self.rng(CALIBRATION_STREAM)
+        theta = self.prior.sample(settings.calibration_sets, rng)
+        x = self.simulate_sets(theta, settings.calibration_events, rng)
+        posteriors = self.model_posteriors(x, settings.calibration_draws, draw_seed(rng))
+        return Calibration(theta, x, posteriors, sbc_ranks(theta, posteriors.draws, rng))
 
     def rng(self, stream: int) -> np.random.Generator:
         """Return the random stream of one check."""
@@ -101,8 +177,19 @@ class Study:
         return np.tile(np.asarray(theta, dtype=float), (n, 1))
 
     def simulate(self, theta: Array, rng: np.random.Generator) -> Array:
-        """Simulate one event per row of theta: (N, p) -> (N, d)."""
-        return np.asarray(self.simulator.simulate(theta, rng).x, dtype=float)
+        """Simulate one event per row of theta: (N, p) -> (N, d).
+
+        Raises:
+            ConfigError: If the events are weighted: a test would take them for equal.
+        """
+        events = self.simulator.simulate(theta, rng)
+        if events.weight is not None:
+            raise ConfigError(
+                "a simulator of unweighted events for a closure test",
+                f"weights from {self.simulator.name!r}",
+                "switch them off, if the simulator can (--set sampling=unweighted)",
+            )
+        return np.asarray(events.x, dtype=float)
 
     def simulate_sets(self, theta: Array, events: int, rng: np.random.Generator) -> Array:
         """Simulate a set of events per row of theta: (D, p) -> (D, events, d)."""
@@ -118,3 +205,8 @@ class Study:
         """Exact posteriors of D sets of events, with shape (D, N, d)."""
         likelihood = SimulatorLikelihood(cast("HasLikelihood", self.simulator), x)
         return sample_posteriors(likelihood, self.prior, len(x), n_draws, seed)
+
+
+def draw_seed(rng: np.random.Generator) -> int:
+    """Draw a seed for a torch generator."""
+    return int(rng.integers(2**62))

@@ -46,6 +46,14 @@ class FlowEvaluator:
         """Project events on the learned manifold at theta: (N, d), (N, p) -> (N, d)."""
         return self._batched(self.flow.project, x, theta)
 
+    def encode(self, x: Array, theta: Array) -> Array:
+        """Latents of events at theta: (N, d), (N, p) -> (N, n)."""
+        return self._batched(self.flow.encode, x, theta)
+
+    def distance(self, x: Array, theta: Array) -> Array:
+        """Distance of events to the learned manifold at theta: (N, d), (N, p) -> (N,)."""
+        return self._batched(self.flow.reconstruction_error, x, theta)
+
     def log_prob(self, x: Array, theta: Array) -> Array:
         """Log-density in original units: (N, d), (N, p) -> (N,)."""
         return self._batched(self.flow.log_prob, x, theta)

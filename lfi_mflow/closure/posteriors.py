@@ -37,11 +37,14 @@ class PosteriorSets:
         draws: Draws, with shape (D, L, p).
         marginal: Marginal density of a parameter of a set at given points:
             ``marginal(row, column, theta)``, with ``theta`` of shape (K,).
+        log_prob: Log-density, up to a constant of each set, at given parameters:
+            (D, K, p) -> (D, K).
         prior: The prior.
     """
 
     draws: Array
     marginal: Callable[[int, int, Array], Array]
+    log_prob: Callable[[Array], Array]
     prior: Prior
 
     def span(self, row: int, column: int, other: PosteriorSets) -> Array:
@@ -84,7 +87,14 @@ def _by_grid(
         nodes, values = (tensor[row].numpy() for tensor in marginals[column])
         return np.interp(theta, nodes, values, left=0.0, right=0.0)
 
-    return PosteriorSets(grid.sample(n_draws, generator).numpy(), marginal, prior)
+    def log_prob(theta: Array) -> Array:
+        points = torch.from_numpy(theta)
+        ends = grid.axes[..., [0, -1]].unsqueeze(1)
+        inside = ((points >= ends[..., 0]) & (points <= ends[..., 1])).all(dim=-1)
+        return torch.where(inside, grid.log_prob(points), -math.inf).numpy()
+
+    draws = grid.sample(n_draws, generator).numpy()
+    return PosteriorSets(draws, marginal, log_prob, prior)
 
 
 def _by_chains(
@@ -109,4 +119,8 @@ def _by_chains(
     def marginal(row: int, column: int, theta: Array) -> Array:
         return np.asarray(gaussian_kde(draws[row, :, column])(theta))
 
-    return PosteriorSets(draws, marginal, prior)
+    def log_prob(theta: Array) -> Array:
+        with torch.no_grad():
+            return density(torch.from_numpy(theta)).numpy()
+
+    return PosteriorSets(draws, marginal, log_prob, prior)

@@ -22,9 +22,10 @@ from lfi_mflow.files import atomic_output, require_file
 
 __all__ = ["ClosureReport", "Comparison", "Metric", "Target"]
 
-Comparison = Literal["at_most", "at_least"]
+Comparison = Literal["at_most", "at_least", "compatible_with"]
 
 _CURVE_DIGITS = 6
+_ERRORS = 3.0  # standard errors that a compatible value may be away
 
 
 @dataclass(frozen=True)
@@ -33,14 +34,23 @@ class Target:
 
     Arguments:
         limit: The value.
-        comparison: Whether the metric has to be at most or at least the limit.
+        comparison: Whether the metric has to be at most or at least the limit, or
+            within three standard errors of it.
     """
 
     limit: float
     comparison: Comparison
 
-    def met_by(self, value: float) -> bool:
-        """Whether a value reaches the target; a value that is not a number does not."""
+    def met_by(self, value: float, uncertainty: float | None = None) -> bool:
+        """Whether a value reaches the target; a value that is not a number does not.
+
+        Arguments:
+            value: The value.
+            uncertainty: Its standard error, which matters to ``compatible_with`` only;
+                None counts as none.
+        """
+        if self.comparison == "compatible_with":
+            return abs(value - self.limit) <= _ERRORS * (uncertainty or 0.0)
         if self.comparison == "at_most":
             return value <= self.limit
         return value >= self.limit
@@ -71,7 +81,7 @@ class Metric:
         """Compare a value with a target."""
         if target is None:
             return cls(float(value), uncertainty)
-        passed = target.met_by(float(value))
+        passed = target.met_by(float(value), uncertainty)
         return cls(float(value), uncertainty, target.limit, passed, target.comparison)
 
 

@@ -35,7 +35,7 @@ from scipy import stats
 from lfi_mflow.closure.published import Array
 from lfi_mflow.errors import DataError
 
-__all__ = ["EcdfBand", "ecdf_band", "sbc_p_value", "sbc_ranks"]
+__all__ = ["EcdfBand", "check_ranks", "ecdf_band", "sbc_p_value", "sbc_ranks"]
 
 Integers = NDArray[np.int64]
 
@@ -101,7 +101,7 @@ def sbc_p_value(ranks: Integers, n_draws: int) -> float:
     Returns:
         The smallest p-value of the p parameters times p (Bonferroni), at most 1.
     """
-    _check_ranks(ranks, n_draws)
+    check_ranks(ranks, n_draws)
     p_values = [_column_p_value(column, n_draws) for column in ranks.T]
     return min(1.0, len(p_values) * min(p_values))
 
@@ -114,7 +114,7 @@ def ecdf_band(ranks: Integers, n_draws: int, level: float = 0.95) -> EcdfBand:
         n_draws: Number L of posterior draws that each rank counts.
         level: Probability that uniform ranks stay within the band everywhere.
     """
-    _check_ranks(ranks[:, None], n_draws)
+    check_ranks(ranks[:, None], n_draws)
     n = len(ranks)
     thresholds = _thresholds(n_draws)
     z = thresholds / (n_draws + 1)
@@ -175,7 +175,7 @@ def _statistic(counts: Integers, tails: Array) -> Array:
     return np.asarray(2.0 * np.min(tails[columns, counts], axis=1))
 
 
-def _check_ranks(ranks: Integers, n_draws: int) -> None:
+def check_ranks(ranks: Integers, n_draws: int) -> None:
     """Refuse ranks that cannot have come from ``n_draws`` draws."""
     if ranks.ndim != 2 or len(ranks) < 2:
         raise DataError("ranks of shape (D, p) with D >= 2", f"{ranks.shape}", "add data sets")

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
+from typing import Any
 
-from lfi_mflow.closure.checks import CHECKS, surface_curves
+from lfi_mflow.closure.checks import CHECKS, SURFACE_STREAM, surface_curves
 from lfi_mflow.closure.context import ClosureSettings, Study
 from lfi_mflow.closure.evaluation import FlowEvaluator
 from lfi_mflow.closure.record import ClosureReport, Metric, Target
 from lfi_mflow.closure.targets import METRICS, load_targets
 from lfi_mflow.errors import ModelMismatchError, UnknownNameError
-from lfi_mflow.flows.flow import Flow
+from lfi_mflow.flows import Flow, Model
 from lfi_mflow.provenance import provenance
 from lfi_mflow.simulation import Prior, Simulator
 
@@ -19,7 +20,7 @@ __all__ = ["run_closure"]
 
 
 def run_closure(
-    flow: Flow,
+    model: Flow | Model,
     simulator: Simulator,
     prior: Prior,
     *,
@@ -31,7 +32,8 @@ def run_closure(
     """Test a model against the simulator that it was trained on.
 
     Arguments:
-        flow: The trained flow.
+        model: The trained flow, or the model as its file holds it, which also knows
+            how far its validation events were from the manifold.
         simulator: The simulator; what it offers beyond events decides which
             metrics can be computed.
         prior: Distribution of theta for generated events and calibration, and the
@@ -47,28 +49,32 @@ def run_closure(
         figures are drawn from: ``surface`` (``truth`` and ``model``, each with
         ``x`` and, where known, ``log_prob`` and ``distance``), ``posterior`` (a row
         per observed set and parameter: ``theta``, ``model``, ``exact``, ``truth``),
-        ``posterior_mmd2`` (of each set), ``ood`` (the AUC of each score) and
-        ``sbc`` (``ranks`` and ``n_draws``).
+        ``posterior_mmd2`` and ``c2st`` (of each set), ``ood`` (the AUC of each score),
+        ``sbc`` and ``tarp`` (``ranks`` and ``n_draws``), ``coverage`` (``hpd``,
+        ``central`` and ``n_draws``), ``lc2st`` (``theta`` and ``p_value`` of each set),
+        ``likelihood_calibration`` (``slope`` and ``uncertainty``) and ``off_manifold``
+        (``p_value`` of each set).
 
     Raises:
         UnknownNameError: If there is no metric of a name.
         ModelMismatchError: If flow, simulator and prior differ in their dimensions.
     """
     chosen = _known(metrics)
+    flow, training = _parts(model)
     _check_dimensions(flow, simulator, prior)
     settings = settings or ClosureSettings()
-    study = Study(FlowEvaluator(flow), simulator, prior, seed, settings)
+    study = Study(FlowEvaluator(flow), simulator, prior, seed, settings, training)
     goals = load_targets(simulator=simulator.name) if targets is None else targets
     found: dict[str, Metric] = {}
     skipped: dict[str, str] = {}
-    curves = surface_curves(study, study.rng(len(METRICS)))
+    curves = surface_curves(study, study.rng(SURFACE_STREAM))
     for name in chosen:
         check = CHECKS[name]
         obstacle = check.obstacle(study)
         if obstacle is not None:
             skipped[name] = obstacle
             continue
-        outcome = check.run(study, study.rng(METRICS.index(name)))
+        outcome = check.run(study, study.rng(check.stream))
         estimate = outcome.estimate
         found[name] = Metric.judged(estimate.value, estimate.uncertainty, goals.get(name))
         curves |= outcome.curves
@@ -80,6 +86,13 @@ def run_closure(
         "sizes": asdict(settings),
     }
     return ClosureReport(found, origin, curves, skipped)
+
+
+def _parts(model: Flow | Model) -> tuple[Flow, Mapping[str, Any]]:
+    """Return the flow, and what is known of its training."""
+    if isinstance(model, Model):
+        return model.flow, model.metadata.training
+    return model, {}
 
 
 def _known(metrics: Iterable[str]) -> tuple[str, ...]:

@@ -21,6 +21,14 @@ METRICS = (
     "ood_auc",
     "log_density_error",
     "sbc_p_value",
+    "coverage_68",
+    "coverage_95",
+    "tarp_p_value",
+    "lc2st_p_value",
+    "likelihood_calibration",
+    "c2st",
+    "off_manifold_p_value",
+    "distance_theta_dependence",
 )
 """The metrics that :func:`lfi_mflow.closure.run_closure` computes, in order."""
 
@@ -61,7 +69,7 @@ def _target(name: str, row: Any, where: str) -> Target:
         raise UnknownNameError(f"metric in {where}", name, METRICS)
     if not isinstance(row, Mapping) or len(row) != 1:
         raise ConfigError(
-            f"{name} = {{ at_most = ... }} or {{ at_least = ... }} in {where}",
+            f"{name} = {{ at_most = ... }}, at_least or compatible_with, in {where}",
             repr(row),
             "correct it",
         )

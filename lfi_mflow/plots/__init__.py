@@ -1,5 +1,6 @@
 """Figures: records in, ``matplotlib.figure.Figure`` out; no global state."""
 
+from lfi_mflow.plots.coverage import coverage_figure
 from lfi_mflow.plots.posterior import (
     PosteriorCurve,
     corner_figure,
@@ -15,6 +16,7 @@ __all__ = [
     "PointCloud",
     "PosteriorCurve",
     "corner_figure",
+    "coverage_figure",
     "name_label",
     "png",
     "posterior_figure",

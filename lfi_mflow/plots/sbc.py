@@ -12,11 +12,9 @@ from scipy import stats
 
 from lfi_mflow.closure.sbc import ecdf_band, sbc_p_value
 from lfi_mflow.errors import DataError
-from lfi_mflow.plots.style import EXACT, INK, MODEL, MUTED, caption, new_figure, tidy
+from lfi_mflow.plots.style import BAND, EXACT, INK, MODEL, MUTED, caption, new_figure, tidy
 
 __all__ = ["sbc_figure"]
-
-_BAND = "#c9d2da"
 
 
 def sbc_figure(
@@ -51,7 +49,7 @@ def _draw_ecdf(axes: Axes, ranks: NDArray[np.int64], n_draws: int, level: float)
     low, high, difference = (
         np.concatenate([[0.0], edge, [0.0]]) for edge in (band.low, band.high, band.difference)
     )
-    axes.fill_between(z, low, high, color=_BAND, alpha=0.6, lw=0, label=f"{level:.0%} band")
+    axes.fill_between(z, low, high, color=BAND, alpha=0.6, lw=0, label=f"{level:.0%} band")
     axes.axhline(0.0, color=MUTED, lw=0.8)
     colour = MODEL if band.inside else EXACT
     axes.plot(z, difference, color=colour, lw=1.7, label="model")
@@ -68,7 +66,7 @@ def _draw_histogram(axes: Axes, ranks: NDArray[np.int64], n_draws: int, level: f
     bins = int(np.clip(n // 20, 5, 20))
     fractions = (ranks + 0.5) / (n_draws + 1)
     low, high = stats.binom.interval(level, n, 1.0 / bins)
-    axes.axhspan(float(low), float(high), color=_BAND, alpha=0.6, lw=0)
+    axes.axhspan(float(low), float(high), color=BAND, alpha=0.6, lw=0)
     axes.axhline(n / bins, color=MUTED, lw=0.8)
     axes.hist(fractions, bins=bins, range=(0.0, 1.0), color=MODEL, alpha=0.75, edgecolor="white")
     axes.set_xlim(0, 1)

@@ -15,6 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 __all__ = [
+    "BAND",
     "EXACT",
     "INK",
     "MODEL",
@@ -32,6 +33,7 @@ __all__ = [
 INK = "#1d2733"
 MUTED = "#687684"
 GRID = "#e3e8ed"
+BAND = "#c9d2da"
 MODEL = "#0072b2"
 EXACT = "#d55e00"
 SEQUENTIAL = "viridis"

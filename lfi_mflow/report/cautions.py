@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from lfi_mflow.closure import ClosureReport
 from lfi_mflow.inference import lie_off_manifold
+from lfi_mflow.report.metric_words import MISSED
 from lfi_mflow.simulation import Prior
 
 __all__ = ["Caution", "closure_cautions", "data_cautions", "posterior_cautions"]
@@ -20,30 +21,6 @@ ESS_LIMIT = 400
 
 _EDGE = 0.02
 _EDGE_MASS = 0.06
-
-_MISSED = {
-    "manifold_distance": (
-        "Events that the model generates lie off the true manifold. Train the chart for longer "
-        "or with more events; do not use generated events as if they were simulated."
-    ),
-    "reconstruction_error": (
-        "The learned manifold does not pass through the test events. Train the chart for longer, "
-        "or check the manifold dimension."
-    ),
-    "posterior_mmd2": (
-        "Posteriors of the model differ from the exact ones. Compare the curves below: a shift "
-        "or a wrong width says what the density phase has not learned."
-    ),
-    "ood_auc": (
-        "The model does not separate events on the manifold from events beside it: a low "
-        "off-manifold p-value of observed data means little."
-    ),
-    "log_density_error": (
-        "The density on the manifold is wrong in absolute terms, so values of log p must not be "
-        "compared between models; likelihood ratios may still be right (see the posteriors)."
-    ),
-    "sbc_p_value": "Credible intervals do not hold the truth as often as they say.",
-}
 
 
 @dataclass(frozen=True)
@@ -69,7 +46,7 @@ def closure_cautions(closure: ClosureReport | None) -> Iterator[Caution]:
         )
         return
     for name in closure.failed:
-        yield Caution("serious", _MISSED.get(name, f"{name} misses its target."))
+        yield Caution("serious", MISSED.get(name, f"{name} misses its target."))
     if "sbc_p_value" in closure.failed and "sbc" in closure.curves:
         yield Caution("serious", _rank_shape(closure.curves["sbc"]))
     for name, reason in closure.skipped.items():

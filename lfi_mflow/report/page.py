@@ -90,7 +90,7 @@ def render_report(
         sections.posterior_section(
             curves.get("posterior", []), dict(zip(events.parameter_names, names, strict=True))
         ),
-        sections.calibration_section(curves.get("sbc"), names),
+        sections.calibration_section(curves, names),
         observed,
         sections.training_section(metadata.history),
         sections.provenance_section(_origins(model, posterior, closure)),

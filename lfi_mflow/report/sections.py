@@ -12,6 +12,7 @@ from lfi_mflow.plots import (
     PointCloud,
     PosteriorCurve,
     corner_figure,
+    coverage_figure,
     posterior_figure,
     sbc_figure,
     surface_figure,
@@ -31,6 +32,7 @@ from lfi_mflow.report.markup import (
     tree,
     with_uncertainty,
 )
+from lfi_mflow.report.metric_words import METRIC_WORDS
 
 __all__ = [
     "calibration_section",
@@ -42,33 +44,7 @@ __all__ = [
     "surface_section",
     "training_section",
 ]
-
-_METRIC_WORDS = {
-    "manifold_distance": (
-        "Distance to the true manifold",
-        "mean distance of generated events to it, theta from the prior",
-    ),
-    "reconstruction_error": (
-        "Reconstruction error",
-        "mean distance of test events to their projection on the learned manifold",
-    ),
-    "posterior_mmd2": (
-        "Posterior discrepancy MMD²",
-        "squared maximum mean discrepancy between the posteriors of model and exact likelihood",
-    ),
-    "ood_auc": (
-        "Off-manifold AUC",
-        "how well the model tells test events from events moved off the manifold",
-    ),
-    "log_density_error": (
-        "Error of log density",
-        "mean |log p(model) − log p(exact)| of test events, in nats",
-    ),
-    "sbc_p_value": (
-        "Calibration p-value",
-        "of the ranks of the truth among posterior draws, over many sets of events",
-    ),
-}
+_SIGNS = {"at_most": "≤", "at_least": "≥", "compatible_with": "≈"}
 
 
 def metrics_section(closure: ClosureReport | None) -> str:
@@ -155,21 +131,38 @@ def posterior_section(rows: Sequence[Mapping[str, Any]], labels: Mapping[str, st
     return section("posterior", "Posterior against the exact posterior", *figures)
 
 
-def calibration_section(sbc: Mapping[str, Any] | None, labels: Sequence[str]) -> str:
-    """Ranks of the truth with their band."""
-    if not sbc:
-        return ""
-    return section(
-        "calibration",
-        "Calibration: are credible intervals as wide as they should be?",
-        figure_block(
-            sbc_figure(sbc["ranks"], int(sbc["n_draws"]), labels),
-            "Simulation-based calibration. Left: the distribution of the rank of the truth, less "
-            "a uniform one, must stay within the grey band. An S that rises first means "
-            "posteriors that are too narrow, one that falls first too wide, an arch shifted.",
-            description="distribution of the ranks of the true parameters",
-        ),
-    )
+def calibration_section(curves: Mapping[str, Any], labels: Sequence[str]) -> str:
+    """Ranks of the truth and coverage of credible regions, each with its band.
+
+    Arguments:
+        curves: Curves of a closure test; ``sbc``, ``coverage`` and ``tarp`` are drawn.
+        labels: Labels of the parameters.
+    """
+    blocks = []
+    sbc, coverage = curves.get("sbc"), _coverage(curves, labels)
+    if sbc:
+        blocks.append(
+            figure_block(
+                sbc_figure(sbc["ranks"], int(sbc["n_draws"]), labels),
+                "Simulation-based calibration. Left: the distribution of the rank of the truth, "
+                "less a uniform one, must stay within the grey band. An S that rises first means "
+                "posteriors that are too narrow, one that falls first too wide, an arch shifted.",
+                description="distribution of the ranks of the true parameters",
+            )
+        )
+    if coverage:
+        n_draws = int((curves.get("coverage") or curves["tarp"])["n_draws"])
+        blocks.append(
+            figure_block(
+                coverage_figure(coverage, n_draws),
+                "How often regions of a credibility hold the truth: above the band they are "
+                "too wide, below it too narrow. Dotted: 68 % and 95 %. For the reference points "
+                "of TARP, a curve that bends to one side everywhere means shifted posteriors.",
+                description="coverage of credible regions against their credibility",
+            )
+        )
+    title = "Calibration: are credible intervals as wide as they should be?"
+    return section("calibration", title, *blocks) if blocks else ""
 
 
 def observed_section(
@@ -247,8 +240,7 @@ def _metric_row(name: str, metric: Metric) -> tuple[str, str, str, str]:
     if metric.target is None:
         target, verdict = "–", chip("no target", "plain")
     else:
-        sign = "≤" if metric.comparison == "at_most" else "≥"
-        target = f"{sign} {metric.target:g}"
+        target = f"{_SIGNS[metric.comparison or 'at_most']} {metric.target:g}"
         verdict = chip("passed", "good") if metric.passed else chip("missed", "bad")
     return (
         _metric_name(name),
@@ -260,7 +252,7 @@ def _metric_row(name: str, metric: Metric) -> tuple[str, str, str, str]:
 
 def _metric_name(name: str) -> str:
     """Name and meaning of a metric."""
-    title, meaning = _METRIC_WORDS.get(name, (name.replace("_", " "), ""))
+    title, meaning = METRIC_WORDS.get(name, (name.replace("_", " "), ""))
     return f"{text(title)}<small>{text(meaning)}</small>" if meaning else text(title)
 
 
@@ -271,3 +263,18 @@ def _curves(rows: Sequence[Mapping[str, Any]], name: str) -> list[PosteriorCurve
         for row in rows
         if row.get("parameter", name) == name
     ]
+
+
+def _coverage(curves: Mapping[str, Any], labels: Sequence[str]) -> dict[str, Any]:
+    """Collect the counts of draws within each kind of region, by title."""
+    regions: dict[str, Any] = {}
+    coverage, tarp = curves.get("coverage"), curves.get("tarp")
+    if coverage:
+        regions["highest density"] = coverage["hpd"]
+        central = np.asarray(coverage["central"]).T
+        regions |= {
+            f"central, {label}": column for label, column in zip(labels, central, strict=True)
+        }
+    if tarp:
+        regions["TARP"] = tarp["ranks"]
+    return regions

@@ -36,6 +36,13 @@ def test_a_missed_target_is_a_failure_only_if_one_says_so(closure):
     assert closure("--strict", "--force", metrics="sbc_p_value")[0].status == 0
 
 
+def test_a_coverage_has_a_target_on_both_sides(closure):
+    result, _ = closure(metrics="coverage_68,off_manifold_p_value")
+    line = next(line for line in result.out.splitlines() if line.startswith("coverage_68"))
+    assert "~ 0.6827" in line
+    assert "off_manifold_p_value" in result.out
+
+
 def test_json_is_the_report_without_its_curves(closure):
     result, output = closure("--json")
     record, report = json.loads(result.out), json.loads(output.read_text())

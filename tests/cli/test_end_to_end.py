@@ -37,7 +37,10 @@ def test_the_whole_job(ask, study, folder):
     assert trained["validation_distance"] < 1.0
     inferred = ask("infer", model, "--observed", observed, "--seed", 3, "-o", posterior)
     assert abs(inferred["parameters"]["theta"]["mean"]) < 1.0
-    metrics = "manifold_distance,reconstruction_error,ood_auc,sbc_p_value"
+    metrics = (
+        "manifold_distance,reconstruction_error,ood_auc,sbc_p_value,coverage_95,tarp_p_value,"
+        "lc2st_p_value,likelihood_calibration,off_manifold_p_value,distance_theta_dependence"
+    )
     tested = ask(
         "closure", model, "--config", study.sizes, "--metrics", metrics, "--seed", 4, "-o", closure
     )

@@ -24,6 +24,7 @@ class SurfaceFlow(Flow):
     """
 
     data_dim, latent_dim, theta_dim, reference = 3, 2, 1, "hausdorff"
+    chart = None
 
     def __init__(self, lift=0.0, theta_shift=0.0, power=1.0, log_offset=0.0):
         super().__init__()
@@ -32,14 +33,14 @@ class SurfaceFlow(Flow):
         self.log_offset = log_offset
         self.register_buffer("rotation", torch.as_tensor(self.surface.rotation))
 
-    def encode(self, x: Tensor) -> Tensor:
+    def encode(self, x: Tensor, theta: Tensor | None = None) -> Tensor:
         return (x @ self.rotation)[:, :2]
 
-    def decode(self, u: Tensor) -> Tensor:
+    def decode(self, u: Tensor, theta: Tensor | None = None) -> Tensor:
         height = torch.as_tensor(self.surface.height(u.detach().numpy())) + self.lift
         return torch.cat([u, height[:, None]], dim=1) @ self.rotation.T
 
-    def encode_events(self, x: Tensor) -> EncodedEvents:
+    def encode_events(self, x: Tensor, theta: Tensor | None = None) -> EncodedEvents:
         u = self.encode(x)
         slope0, slope1 = self.surface._gradient(*u.numpy().T)
         constant = torch.as_tensor(-0.5 * np.log1p(slope0**2 + slope1**2)) + self.log_offset
@@ -105,3 +106,40 @@ def prior():
 @pytest.fixture
 def rng():
     return np.random.default_rng(20240229)
+
+
+EVENTS, EVENT_SD = 20, 2.0
+
+
+def _conjugate(rng, sets=200, draws=99, p=1, width=1.0, shift=0.0, outwards=0.0):
+    """Posteriors of sets of 20 events x ~ N(theta, 2^2), theta ~ N(0, 1), with a fault.
+
+    ``width`` and ``shift`` are in units of the posterior's width; ``outwards`` is a
+    shift away from zero, which cancels in averages over the prior.
+    """
+    theta = rng.normal(size=(sets, p))
+    x = theta[:, None] + EVENT_SD * rng.normal(size=(sets, EVENTS, p))
+    precision = 1.0 + EVENTS / EVENT_SD**2
+    mean, sd = x.sum(axis=1) / EVENT_SD**2 / precision, precision**-0.5
+    mean = mean + sd * (shift + outwards * np.sign(mean))
+    samples = mean[:, None] + width * sd * rng.normal(size=(sets, draws, p))
+
+    def log_prob(points):
+        return -0.5 * np.sum(((points - mean[:, None]) / (width * sd)) ** 2, axis=-1)
+
+    return theta, samples, log_prob(theta[:, None])[:, 0], log_prob(samples)
+
+
+@pytest.fixture(scope="session")
+def conjugate():
+    return _conjugate
+
+
+@pytest.fixture(scope="session")
+def share_below():
+    """Share of repetitions in which a p-value is below a level."""
+
+    def share_below(p_value, level, repeat):
+        return np.mean([p_value() < level for _ in range(repeat)])
+
+    return share_below

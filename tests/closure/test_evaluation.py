@@ -23,7 +23,14 @@ def test_densities_are_those_of_the_simulator(make_flow, surface, events):
 
 def test_projections_are_on_the_surface(make_flow, surface, events):
     off = surface.perturb(events.x, np.random.default_rng(0))
-    assert surface.distance(FlowEvaluator(make_flow()).project(off)).max() < 1e-12
+    assert surface.distance(FlowEvaluator(make_flow()).project(off, events.theta)).max() < 1e-12
+
+
+def test_distances_and_latents_are_those_of_the_chart(make_flow, surface, events):
+    evaluator = FlowEvaluator(make_flow(lift=0.02))
+    assert evaluator.distance(events.x, events.theta) == pytest.approx(np.full(4_500, 0.02), abs=1e-9)
+    u = evaluator.encode(events.x, events.theta)
+    assert np.allclose(surface.surface(u), events.x, atol=1e-9)
 
 
 def test_samples_follow_the_seed_and_not_the_global_state(make_flow, events):

@@ -41,6 +41,22 @@ def test_marginal_densities_are_those_of_the_posterior(p, tolerance):
         assert posteriors.marginal(1, column, theta) == pytest.approx(expected, abs=tolerance)
 
 
+@pytest.mark.parametrize(("p", "tolerance"), [(1, 0.01), (2, 0.05), (3, 1e-9)])
+def test_log_density_differences_are_those_of_the_posterior(p, tolerance):
+    posteriors = _sets(p, 500, Prior((Normal(0.0, 1.0),) * p))
+    points = 0.8 * MEANS[:, None, :p].numpy() + np.array([0.0, 0.3, -0.5])[None, :, None]
+    found = posteriors.log_prob(points)
+    assert found.shape == (3, 3)
+    # The posterior is N(0.8 mean, 0.2).
+    expected = -0.5 * p * np.array([0.0, 0.09, 0.25]) / 0.2
+    assert found - found[:, :1] == pytest.approx(np.tile(expected, (3, 1)), abs=tolerance * p)
+
+
+def test_log_density_is_that_of_nothing_outside_the_prior():
+    posteriors = _sets(1, 100, Prior((Uniform(-1.0, 1.0),)))
+    assert np.array_equal(posteriors.log_prob(np.full((3, 1, 1), 1.2)), np.full((3, 1), -np.inf))
+
+
 def test_density_is_zero_outside_the_prior():
     posteriors = _sets(1, 500, Prior((Uniform(-1.0, 1.0),)))
     outside = posteriors.marginal(2, 0, np.array([-1.5, 1.2]))

@@ -83,3 +83,14 @@ def test_another_file_is_refused_in_one_line(text, tmp_path):
 def test_missing_file_is_refused(tmp_path):
     with pytest.raises(FileFormatError, match="no such file"):
         ClosureReport.load(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize(
+    ("value", "uncertainty", "passed"),
+    [(0.74, 0.02, True), (0.62, 0.02, False), (0.75, 0.02, False), (0.68, None, True)],
+)
+def test_compatible_is_within_three_standard_errors(value, uncertainty, passed):
+    target = Target(0.6827 if uncertainty else 0.68, "compatible_with")
+    metric = Metric.judged(value, uncertainty, target)
+    assert metric.passed is passed
+    assert Metric.judged(math.nan, uncertainty, target).passed is False

@@ -9,9 +9,21 @@ import pytest
 import torch
 
 from lfi_mflow.closure import METRICS, ClosureReport, ClosureSettings, Target, run_closure
+from lfi_mflow.data import EventMetadata
 from lfi_mflow.errors import ConfigError, ModelMismatchError, UnknownNameError
+from lfi_mflow.flows import Dimensions, Model, ModelMetadata
 from lfi_mflow.simulation import Normal, Prior, Uniform
 
+CALIBRATED = {"likelihood_calibration", "distance_theta_dependence"}
+POSTERIOR = {
+    "posterior_mmd2",
+    "log_density_error",
+    "sbc_p_value",
+    "tarp_p_value",
+    "lc2st_p_value",
+    "likelihood_calibration",
+    "c2st",
+}
 SMALL = ClosureSettings(
     model_samples=1_000,
     test_events=300,
@@ -20,13 +32,32 @@ SMALL = ClosureSettings(
     posterior_samples=1_500,
     calibration_sets=200,
     calibration_draws=199,
+    ratio_sets=600,
+    classifier_samples=200,
     surface_points=50,
 )
 
 
+def _model(flow, surface, distances):
+    """Return the flow with what its file says of the distances of validation events."""
+    metadata = ModelMetadata(
+        preset="m-flow",
+        dimensions=Dimensions(3, 2, 1),
+        settings={},
+        events=EventMetadata(surface.parameters, surface.observables),
+        digest="",
+        n_events=1_000,
+        training={"distance_quantiles": np.quantile(distances, np.linspace(0, 1, 1001)).tolist()},
+        history={},
+        provenance={},
+    )
+    return Model(flow, metadata)
+
+
 @pytest.fixture(scope="module")
 def exact(make_flow, surface, prior):
-    return run_closure(make_flow(), surface, prior, seed=1, settings=SMALL)
+    model = _model(make_flow(), surface, np.linspace(0.0, 1e-6, 100))
+    return run_closure(model, surface, prior, seed=1, settings=SMALL)
 
 
 def test_an_exact_flow_meets_every_target(exact):
@@ -39,7 +70,14 @@ def test_an_exact_flow_meets_every_target(exact):
     # The spread of the unbiased estimate with 1,500 samples is about 5e-4.
     assert abs(exact.metrics["posterior_mmd2"].value) < 0.002
     assert exact.metrics["ood_auc"].value == pytest.approx(1.0)
-    assert exact.metrics["sbc_p_value"].value > 0.01
+    for name in METRICS:
+        if name.endswith("p_value") or name in CALIBRATED:
+            assert exact.metrics[name].value > 0.01
+    for name, level in (("coverage_68", 0.6827), ("coverage_95", 0.95)):
+        metric = exact.metrics[name]
+        assert metric.uncertainty == pytest.approx(np.sqrt(level * (1 - level) / 200))
+        assert metric.value == pytest.approx(level, abs=3 * metric.uncertainty)
+    assert exact.metrics["c2st"].value == pytest.approx(0.5, abs=0.05)
 
 
 def test_curves_hold_what_figures_need(exact):
@@ -47,7 +85,12 @@ def test_curves_hold_what_figures_need(exact):
     assert np.shape(curves["surface"]["truth"]["x"]) == (50, 3)
     assert set(curves["surface"]["model"]) == {"x", "log_prob", "distance"}
     assert np.shape(curves["sbc"]["ranks"]) == (200, 1)
-    assert curves["sbc"]["n_draws"] == 199
+    assert curves["sbc"]["n_draws"] == curves["tarp"]["n_draws"] == 199
+    assert np.shape(curves["coverage"]["hpd"]) == np.shape(curves["tarp"]["ranks"]) == (200,)
+    assert np.shape(curves["coverage"]["central"]) == (200, 1)
+    assert np.shape(curves["lc2st"]["p_value"]) == (200,)
+    assert curves["likelihood_calibration"]["slope"] == pytest.approx(1.0, abs=0.5)
+    assert np.shape(curves["c2st"]) == (3,)
     assert set(curves["ood"]) == {"reconstruction_error", "log_prob"}
     assert len(curves["posterior"]) == len(curves["posterior_mmd2"]) == 3
     for row in curves["posterior"]:
@@ -67,11 +110,11 @@ def test_the_report_survives_its_file(exact, tmp_path):
 
 
 def test_seed_and_choice_of_metrics(exact, make_flow, surface, prior):
-    names = ["posterior_mmd2", "manifold_distance"]
+    names = ["posterior_mmd2", "manifold_distance", "tarp_p_value", "coverage_95"]
     state = torch.get_rng_state()
     again = run_closure(make_flow(), surface, prior, metrics=names, seed=1, settings=SMALL)
     assert torch.equal(torch.get_rng_state(), state)
-    assert list(again.metrics) == ["manifold_distance", "posterior_mmd2"]
+    assert set(again.metrics) == set(names)
     assert all(again.metrics[name] == exact.metrics[name] for name in names)
     other = run_closure(make_flow(), surface, prior, metrics=names[:1], seed=2, settings=SMALL)
     assert other.metrics["posterior_mmd2"].value != exact.metrics["posterior_mmd2"].value
@@ -82,9 +125,9 @@ def test_seed_and_choice_of_metrics(exact, make_flow, surface, prior):
     ("fault", "missed"),
     [
         ({"lift": 0.02}, {"manifold_distance", "reconstruction_error", "ood_auc"}),
-        ({"theta_shift": 0.35}, {"posterior_mmd2", "log_density_error", "sbc_p_value"}),
-        ({"power": 3.0}, {"posterior_mmd2", "log_density_error", "sbc_p_value"}),
-        ({"power": 0.3}, {"posterior_mmd2", "log_density_error", "sbc_p_value"}),
+        ({"theta_shift": 0.35}, POSTERIOR | {"coverage_68"}),
+        ({"power": 3.0}, POSTERIOR | {"coverage_68", "coverage_95"}),
+        ({"power": 0.3}, POSTERIOR | {"coverage_68"}),
         ({"log_offset": 0.1}, {"log_density_error"}),
     ],
 )
@@ -104,6 +147,17 @@ def test_the_size_of_a_fault_is_measured(make_flow, surface, prior):
         assert report.metrics[name].value == pytest.approx(size, rel=1e-6)
 
 
+@pytest.mark.statistical
+def test_events_of_another_simulator_are_off_the_manifold(make_flow, surface, prior, rng):
+    flow = make_flow(lift=0.02)
+    for distances, passed in ((np.full(200, 0.02 + 1e-9), True), (np.full(200, 0.01), False)):
+        model = _model(flow, surface, distances * (1 + 1e-3 * rng.uniform(size=200)))
+        report = run_closure(
+            model, surface, prior, metrics=["off_manifold_p_value"], settings=SMALL
+        )
+        assert report.metrics["off_manifold_p_value"].passed is passed
+
+
 def test_targets_can_be_replaced(make_flow, surface, prior):
     targets = {"manifold_distance": Target(0.05, "at_most")}
     report = run_closure(
@@ -120,13 +174,24 @@ def test_targets_can_be_replaced(make_flow, surface, prior):
 
 def test_what_a_simulator_does_not_know_is_skipped_and_said(make_flow, opaque, prior):
     report = run_closure(make_flow(), opaque, prior, seed=1, settings=SMALL)
-    assert list(report.metrics) == ["reconstruction_error", "sbc_p_value"]
+    assert set(report.metrics) == {
+        "reconstruction_error",
+        "sbc_p_value",
+        "coverage_68",
+        "coverage_95",
+        "tarp_p_value",
+        "lc2st_p_value",
+        "likelihood_calibration",
+        "distance_theta_dependence",
+    }
     assert report.metrics["sbc_p_value"].passed is True
     assert report.skipped == {
         "manifold_distance": "the manifold of 'opaque' is not known",
         "posterior_mmd2": "the likelihood of 'opaque' is not known",
         "ood_auc": "the manifold of 'opaque' is not known",
         "log_density_error": "the likelihood of 'opaque' is not known",
+        "c2st": "the likelihood of 'opaque' is not known",
+        "off_manifold_p_value": "the distances of the model's validation events are not known",
     }
     assert set(report.curves["surface"]["model"]) == {"x"}
 

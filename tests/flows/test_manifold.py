@@ -49,10 +49,10 @@ def test_the_cheaper_method_is_taken(make_flow, monkeypatch, d, n, method):
 class Paraboloid(Chart):
     """A chart without a bijection: (a, b) -> (a, b, a^2 + b^2)."""
 
-    def encode(self, x):
+    def encode(self, x, theta=None):
         return x[:, :2]
 
-    def decode(self, u):
+    def decode(self, u, theta=None):
         return torch.cat([u, u.square().sum(dim=-1, keepdim=True)], dim=-1)
 
 

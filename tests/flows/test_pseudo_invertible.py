@@ -84,10 +84,10 @@ def test_an_epsilon_that_cannot_be(epsilon):
 class Line(Chart):
     """A chart without a bijection."""
 
-    def encode(self, x):
+    def encode(self, x, theta=None):
         return x[:, :1]
 
-    def decode(self, u):
+    def decode(self, u, theta=None):
         return torch.cat([u, 0 * u], dim=-1)
 
 

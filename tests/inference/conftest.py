@@ -21,6 +21,7 @@ class GaussianFlow(Flow):
     """x ~ N(theta, NOISE^2) in d dimensions; u = 2 x, so that the constant is not zero."""
 
     reference = "lebesgue"
+    chart = None
 
     def __init__(self, dim):
         super().__init__()
@@ -28,13 +29,13 @@ class GaussianFlow(Flow):
         self.scale = torch.nn.Parameter(torch.tensor(2.0))
         self.largest_call = 0
 
-    def encode(self, x):
+    def encode(self, x, theta=None):
         return x * self.scale
 
-    def decode(self, u):
+    def decode(self, u, theta=None):
         return u / self.scale
 
-    def encode_events(self, x):
+    def encode_events(self, x, theta=None):
         constant = x.new_full((len(x),), self.data_dim * math.log(2.0))
         return EncodedEvents(self.encode(x), x.new_zeros(len(x)), constant)
 

@@ -93,9 +93,7 @@ def test_posteriors_and_distances_at_their_mean(make_model, flow, x, method):
     model = dataclasses.replace(make_model(), flow=flow)
     with pytest.raises(ModelMismatchError, match="no likelihood ratio"):
         infer_posterior(model, x.numpy(), prior=PRIOR)
-    posterior = infer_posterior(
-        model, x.numpy(), prior=PRIOR, method=method, moving_manifold=True
-    )
+    posterior = infer_posterior(model, x.numpy(), prior=PRIOR, method=method, moving_manifold=True)
     theta = torch.linspace(-1, 1, 401).double()[:, None]
     density = MovingManifoldLikelihood(flow, x)(theta).softmax(0)
     mean = (density * theta[:, 0]).sum().item()

@@ -76,6 +76,7 @@ def closure(rng):
             "manifold_distance": Metric.judged(0.00104, 2e-5, Target(0.0012, "at_most")),
             "ood_auc": Metric.judged(0.993, 0.002, Target(0.99, "at_least")),
             "sbc_p_value": Metric.judged(0.31, None, Target(0.01, "at_least")),
+            "coverage_68": Metric.judged(0.7, 0.027, Target(0.6827, "compatible_with")),
         },
         provenance={"seed": 12, "sizes": {"observed_events": 20}},
         curves={
@@ -94,6 +95,12 @@ def closure(rng):
                 }
             ],
             "sbc": {"ranks": rng.integers(0, 200, size=(100, 1)), "n_draws": 199},
+            "coverage": {
+                "hpd": rng.integers(0, 200, size=100),
+                "central": rng.integers(0, 200, size=(100, 1)),
+                "n_draws": 199,
+            },
+            "tarp": {"ranks": rng.integers(0, 200, size=100), "n_draws": 199},
         },
     )
 

@@ -8,8 +8,9 @@ from html.parser import HTMLParser
 
 import pytest
 
-from lfi_mflow.closure import ClosureReport, Metric, Target
+from lfi_mflow.closure import METRICS, ClosureReport, Metric, Target
 from lfi_mflow.report import render_report, write_report
+from lfi_mflow.report.metric_words import METRIC_WORDS, MISSED
 
 VOID = {"meta", "img", "br", "link", "hr"}
 
@@ -59,9 +60,11 @@ def test_everything_is_on_the_page(model, posterior, closure):
     ]
     for expected in (
         "m-flow of polynomial-surface",
-        "All 3 closure targets are met.",
+        "All 4 closure targets are met.",
         "0.001040 ± 0.000020",
         "≤ 0.0012",
+        "≈ 0.6827",
+        "share of the 68 % highest-density regions",
         "100,000",
         "95 s",
         "p-value of the observed events: 0.62",
@@ -87,7 +90,7 @@ def test_a_missed_target_is_said_first(model, closure):
         "posterior_mmd2": Metric.judged(0.3, 0.1, Target(0.005, "at_most")),
     }
     _, words = _read(render_report(model, None, dataclasses.replace(closure, metrics=metrics)))
-    assert "3 of 4 closure targets are met." in words
+    assert "4 of 5 closure targets are met." in words
     assert "1 warning to read first" in words
     assert "Posteriors of the model differ from the exact ones." in words
     assert "observed events" not in words
@@ -99,6 +102,17 @@ def test_without_closure_the_page_says_so(model):
     assert {"closure", "posterior", "calibration"}.isdisjoint(outline.sections)
     # The learned manifold is drawn from the model alone.
     assert "manifold" in outline.sections
+
+
+def test_every_metric_has_words():
+    assert set(METRIC_WORDS) == set(MISSED) == set(METRICS)
+
+
+def test_calibration_without_ranks_shows_the_coverage_alone(model, closure):
+    curves = {"tarp": closure.curves["tarp"]}
+    page = render_report(model, None, dataclasses.replace(closure, curves=curves))
+    assert "coverage of credible regions" in page
+    assert "distribution of the ranks" not in page
 
 
 def test_skipped_metrics_stand_in_the_table(model):
@@ -133,7 +147,7 @@ def test_a_closure_file_makes_the_same_page(model, posterior, closure, tmp_path,
     _, direct = _read(render_report(model, posterior, closure))
     without_time = re.compile(r"Made by .*")
     assert without_time.sub("", words) == without_time.sub("", direct)
-    assert len([source for source in outline.sources if source.startswith("data:")]) == 7
+    assert len([source for source in outline.sources if source.startswith("data:")]) == 8
 
 
 def test_independent_draws_have_no_trace(model, posterior, closure):

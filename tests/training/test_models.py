@@ -133,7 +133,7 @@ def test_scandal_without_a_score_is_refused(write, make_events):
 
 def test_transport_with_too_few_events_is_refused(write, make_events):
     config = RunConfig(model="m-flow", algorithm="transport")
-    with pytest.raises(ConfigError, match="at least 100 training events.*'transport', found 90"):
+    with pytest.raises(ConfigError, match=r"at least 100 training events.*'transport', found 90"):
         train_model(write(make_events(100)), config)
 
 
