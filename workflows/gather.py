@@ -87,7 +87,7 @@ def markdown(
     """
     seeds = max(len(row.runs) for row in rows)
     lines = [
-        f"Median (smallest – largest) of {seeds} runs.",
+        f"Median (smallest – largest) of {seeds} run{'s' if seeds > 1 else ''}.",
         "",
         "| | " + " | ".join(titles.values()) + " | diverged |",
         "|---" * (len(titles) + 2) + "|",

@@ -18,6 +18,7 @@ import sys
 import time
 from pathlib import Path
 
+import lfi_mflow.training  # noqa: F401 - loading torch is no part of the time it takes
 from lfi_mflow.cli.main import cli
 from lfi_mflow.errors import TrainingError
 

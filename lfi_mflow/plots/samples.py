@@ -63,7 +63,7 @@ def samples_figure(rows: Sequence[SampleRow], labels: Sequence[str]) -> Figure:
     coloured = [cloud for row in rows for cloud in row.clouds if cloud.colour is not None]
     figure = new_figure(_INCHES * columns + _MARGIN, _INCHES * len(rows) + 0.7)
     left = _MARGIN / (_INCHES * columns + _MARGIN)
-    figure.get_layout_engine().set(rect=(left, 0.0, 1.0 - left, 1.0), w_pad=0.12)
+    figure.set_layout_engine("constrained", rect=(left, 0.0, 1.0 - left, 1.0), w_pad=0.12)
     grid: Any = figure.subplots(
         len(rows),
         columns,

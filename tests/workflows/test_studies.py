@@ -86,7 +86,7 @@ def test_published_values_belong_to_rows_and_metrics(study):
     assert all(set(row) <= set(config["metrics"]) for row in rows.values())
 
 
-@pytest.mark.parametrize("path", training_files())
+@pytest.mark.parametrize("path", list(training_files()))
 def test_the_training_files_are_valid(path):
     table = tomllib.loads(path.read_text())
     names = {table["model"], table.get("algorithm", "sequential")}

@@ -17,7 +17,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-from lfi_mflow_simulators.sphere import Sphere
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
@@ -25,6 +24,7 @@ from lfi_mflow.closure.evaluation import FlowEvaluator
 from lfi_mflow.flows import load_model
 from lfi_mflow.plots import png
 from lfi_mflow.plots.style import EXACT, MUTED, SEQUENTIAL, caption, new_figure, tidy
+from lfi_mflow_simulators.sphere import Sphere
 
 Array = NDArray[np.float64]
 

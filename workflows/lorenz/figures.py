@@ -15,11 +15,11 @@ import json
 from pathlib import Path
 
 import numpy as np
-from lfi_mflow_simulators.lorenz import Lorenz
 
 from lfi_mflow.closure.evaluation import FlowEvaluator
 from lfi_mflow.flows import load_model
 from lfi_mflow.plots import PointCloud, png, surface_figure
+from lfi_mflow_simulators.lorenz import Lorenz
 
 STATES = 40_000
 VIEW = (14.0, -52.0)

@@ -14,12 +14,12 @@ import json
 from pathlib import Path
 
 import numpy as np
-from lfi_mflow_simulators.polynomial_surface import PolynomialSurface
 from numpy.typing import NDArray
 
 from lfi_mflow.closure.evaluation import FlowEvaluator
 from lfi_mflow.flows import load_model
 from lfi_mflow.plots import PointCloud, SampleRow, png, samples_figure
+from lfi_mflow_simulators.polynomial_surface import PolynomialSurface
 
 THETAS = (-1.0, 0.0, 1.0)
 EVENTS = 4_000
