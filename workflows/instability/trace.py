@@ -7,7 +7,7 @@
 The trace is ``{"epochs": [{"phase", "loss", "reconstruction_error", "log_likelihood"}],
 "curve": [[x, y], ...], "diverged": message or None}``: losses and the mean
 reconstruction error and log-likelihood of validation events by epoch, and the manifold
-at the end.
+at the end. The first entry is the start, at which there is no density yet.
 """
 
 from __future__ import annotations
@@ -52,7 +52,13 @@ def trace(path: Path, config: RunConfig) -> dict[str, Any]:
     torch.manual_seed(config.seed)
     flow = build_flow(config.model, Dimensions(data=2, latent=1, theta=0), config.settings)
     x = torch.cat(list(events.validation_events()))[:EVENTS]
-    epochs: list[dict[str, Any]] = []
+    # as fit does: the chart then starts as the plane of the first principal axis
+    flow.standardisation.fit(*events.moments(), ["", ""])
+    with torch.no_grad():
+        start = flow.reconstruction_error(x).mean().item()
+    epochs: list[dict[str, Any]] = [
+        {"phase": None, "loss": None, "reconstruction_error": start, "log_likelihood": None}
+    ]
 
     def report(progress: Progress) -> None:
         if progress.epoch_ended:

@@ -25,6 +25,8 @@ from lfi_mflow.plots.style import EXACT, MODEL, MUTED, caption, new_figure, tidy
 COLOURS = (EXACT, MODEL, "#009e73", "#cc79a7")
 DRAWN = 1_500
 """Events in the picture."""
+FARTHEST = 12.0
+"""Manifolds beyond this are not drawn to their ends."""
 
 Runs = dict[str, list[dict[str, Any]]]
 
@@ -33,13 +35,13 @@ def draw_epochs(axes: Axes, runs: Runs, labels: dict[str, str], quantity: str) -
     """One line per training."""
     for colour, (row, traces) in zip(COLOURS, runs.items(), strict=False):
         for index, trace in enumerate(traces):
-            values = [epoch[quantity] for epoch in trace["epochs"]]
+            values = np.array([epoch[quantity] for epoch in trace["epochs"]], dtype=float)
             label = labels[row] if index == 0 else None
-            epochs = np.arange(1, len(values) + 1)
+            epochs = np.arange(len(values))
             axes.plot(epochs, values, color=colour, lw=1.4, alpha=0.8, label=label)
             if trace["diverged"]:
                 axes.plot(epochs[-1:], values[-1:], "x", color=colour, ms=7, mew=1.8)
-    axes.set_xlim(left=1)
+    axes.set_xlim(left=0)
 
 
 def draw_manifolds(axes: Axes, events: Path, runs: Runs) -> None:
@@ -47,12 +49,16 @@ def draw_manifolds(axes: Axes, events: Path, runs: Runs) -> None:
     with open_events(events) as file:
         x = file.read(slice(0, DRAWN)).x
     axes.scatter(*x.T, s=5, color=MUTED, alpha=0.45, linewidths=0)
+    reach = 1.1 * np.abs(x).max()
     for colour, traces in zip(COLOURS, runs.values(), strict=False):
         for trace in traces:
             curve = np.array(trace["curve"]).reshape(-1, 2)
             axes.plot(*curve.T, color=colour, lw=1.3, alpha=0.8)
-    axes.set_xlim(-3.2, 3.2)
-    axes.set_ylim(-3.2, 3.2)
+            axes.plot(*curve[:1].T, "o", color=colour, ms=4.5)  # a point is seen, too
+            reach = max(reach, 1.1 * np.abs(curve).max(initial=0.0))
+    reach = min(reach, FARTHEST)
+    axes.set_xlim(-reach, reach)
+    axes.set_ylim(-reach, reach)
     axes.set_aspect("equal")
 
 
