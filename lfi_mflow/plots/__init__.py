@@ -7,6 +7,7 @@ from lfi_mflow.plots.posterior import (
     posterior_figure,
     trace_figure,
 )
+from lfi_mflow.plots.samples import SampleRow, samples_figure
 from lfi_mflow.plots.sbc import sbc_figure
 from lfi_mflow.plots.style import name_label, png, svg
 from lfi_mflow.plots.surface import PointCloud, surface_figure
@@ -15,11 +16,13 @@ from lfi_mflow.plots.training import training_figure
 __all__ = [
     "PointCloud",
     "PosteriorCurve",
+    "SampleRow",
     "corner_figure",
     "coverage_figure",
     "name_label",
     "png",
     "posterior_figure",
+    "samples_figure",
     "sbc_figure",
     "surface_figure",
     "svg",

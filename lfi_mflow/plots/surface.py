@@ -18,8 +18,8 @@ __all__ = ["PointCloud", "surface_figure"]
 
 Array = NDArray[np.float64]
 
-_ELEVATION, _AZIMUTH = 32.0, -58.0
-_ERROR_MAP = "magma_r"
+VIEW = (32.0, -58.0)
+ERROR_MAP = "magma_r"
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,9 @@ class PointCloud:
     log_scale: bool = False
 
 
-def surface_figure(clouds: Sequence[PointCloud], labels: Sequence[str]) -> Figure:
+def surface_figure(
+    clouds: Sequence[PointCloud], labels: Sequence[str], view: tuple[float, float] = VIEW
+) -> Figure:
     """Draw point clouds side by side with common axes.
 
     Clouds with the same colour label share one colour scale. In more than three
@@ -52,6 +54,7 @@ def surface_figure(clouds: Sequence[PointCloud], labels: Sequence[str]) -> Figur
         clouds: The clouds, such as true events, model events, and model events
             coloured by their distance to the truth.
         labels: Labels of the d observables.
+        view: Elevation and azimuth of the eye, in degrees.
 
     Raises:
         DataError: If the clouds are not all of dimension ``len(labels)``.
@@ -63,14 +66,14 @@ def surface_figure(clouds: Sequence[PointCloud], labels: Sequence[str]) -> Figur
         if array.ndim != 2 or array.shape[1] != len(labels):
             raise DataError(f"points of shape (N, {len(labels)})", f"{array.shape}", "check d")
     points, axis_labels = _at_most_three(points, labels)
-    limits = _limits(points)
+    limits = point_limits(points)
     spatial = len(axis_labels) == 3
     figure = new_figure(5.1 * len(clouds), 5.2 if spatial else 4.8)
     for index, (cloud, x) in enumerate(zip(clouds, points, strict=True)):
         projection = "3d" if spatial else None
         axes = figure.add_subplot(1, len(clouds), index + 1, projection=projection)
-        _scatter(figure, axes, cloud, x, _scale(cloud, clouds))
-        _frame(axes, axis_labels, limits)
+        _scatter(figure, axes, cloud, x, colour_scale(cloud, clouds))
+        frame(axes, axis_labels, limits, view)
         axes.set_title(cloud.title, fontsize=11, color=INK, fontweight="bold", pad=2)
     return figure
 
@@ -85,7 +88,7 @@ def _scatter(figure: Figure, axes: Any, cloud: PointCloud, x: Array, norm: Norma
     if cloud.colour is None:
         axes.scatter(*columns, color="#0072b2", **style)
         return
-    colour_map = _ERROR_MAP if cloud.log_scale else SEQUENTIAL
+    colour_map = ERROR_MAP if cloud.log_scale else SEQUENTIAL
     values = np.asarray(cloud.colour, dtype=float)
     drawn = axes.scatter(*columns, c=values, cmap=colour_map, norm=norm, **style)
     bar = figure.colorbar(
@@ -96,7 +99,7 @@ def _scatter(figure: Figure, axes: Any, cloud: PointCloud, x: Array, norm: Norma
     bar.outline.set_visible(False)
 
 
-def _scale(cloud: PointCloud, clouds: Sequence[PointCloud]) -> Normalize:
+def colour_scale(cloud: PointCloud, clouds: Sequence[PointCloud]) -> Normalize:
     """Colour scale common to the clouds with this label, without its extreme percentiles."""
     shared = [
         np.asarray(other.colour, dtype=float)
@@ -113,7 +116,9 @@ def _scale(cloud: PointCloud, clouds: Sequence[PointCloud]) -> Normalize:
     return LogNorm(low, high) if cloud.log_scale and low > 0 else Normalize(low, high)
 
 
-def _frame(axes: Any, labels: Sequence[str], limits: Array) -> None:
+def frame(
+    axes: Any, labels: Sequence[str], limits: Array, view: tuple[float, float] = VIEW
+) -> None:
     """Limits, labels and, in space, light panes and an equal aspect."""
     axes.set_xlim(*limits[0])
     axes.set_ylim(*(limits[1] if len(limits) > 1 else (-1.0, 1.0)))
@@ -131,7 +136,7 @@ def _frame(axes: Any, labels: Sequence[str], limits: Array) -> None:
         axis.line.set_color("#c3ccd4")
         axis.set_major_locator(_few_ticks())
     axes.tick_params(labelsize=7.5, pad=-2, colors=MUTED)
-    axes.view_init(elev=_ELEVATION, azim=_AZIMUTH)
+    axes.view_init(*view)
     # A surface much flatter than wide is stretched, to let its shape be seen.
     spans = limits[:, 1] - limits[:, 0]
     axes.set_box_aspect(np.maximum(spans / spans.max(), 0.62), zoom=1.0)
@@ -144,7 +149,7 @@ def _few_ticks() -> Any:
     return MaxNLocator(5)
 
 
-def _limits(points: Sequence[Array]) -> Array:
+def point_limits(points: Sequence[Array]) -> Array:
     """Find limits that hold 99.6 % of the first cloud, with shape (columns, 2)."""
     reference = points[0][np.all(np.isfinite(points[0]), axis=1)]
     if len(reference) == 0:

@@ -1,0 +1,67 @@
+"""Test one trained model of a study, or pass on that its training diverged.
+
+::
+
+    python closure.py m-flow/training-1.json m-flow/closure-1.json -- --seed 10001
+
+What follows ``--`` is what ``lfi-mflow closure`` takes. The closure report gets the
+record of the training under ``"training"``, and two metrics that belong to studies:
+``standardised_error``, the mean distance of simulated events to their projection with
+every observable in units of its standard deviation, and ``training_seconds``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lfi_mflow.cli.main import cli
+from lfi_mflow.closure.evaluation import FlowEvaluator
+from lfi_mflow.flows import load_model
+
+
+def test(training: Path, output: Path, arguments: list[str]) -> None:
+    """Write the closure report of a model, with the record of its training.
+
+    Arguments:
+        training: The record of the training.
+        output: The report to write.
+        arguments: What ``lfi-mflow closure`` takes, without model and output.
+    """
+    record: dict[str, Any] = json.loads(training.read_text())
+    report: dict[str, Any] = {"metrics": {}}
+    if record["model"] is not None:
+        model = training.with_name(record["model"])
+        command = ["closure", str(model), *arguments, "-o", str(output), "--force"]
+        cli.main(command, prog_name="lfi-mflow", standalone_mode=False)
+        report = json.loads(output.read_text())
+        if "reconstruction_error" in report["metrics"]:
+            x = np.array(report["curves"]["surface"]["truth"]["x"], dtype=float)
+            report["metrics"]["standardised_error"] = {"value": _standardised_error(model, x)}
+        report["metrics"]["training_seconds"] = {"value": record["seconds"]}
+    output.write_text(json.dumps(report | {"training": record}) + "\n")
+
+
+def _standardised_error(model: Path, x: NDArray[np.float64]) -> float:
+    """Mean distance of events (N, d) to their projection, in standard deviations."""
+    residual = (x - FlowEvaluator(load_model(model).flow).project(x)) / x.std(axis=0)
+    return float(np.linalg.norm(residual, axis=1).mean())
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("training", type=Path)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("arguments", nargs="*")
+    options = parser.parse_args()
+    test(options.training, options.output, options.arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+# What every study has in common: events per seed, a model per row and seed, its closure
+# test, and one table of rows and metrics. A study's Snakefile names its configuration,
+# includes this file, asks for TARGETS, and adds the rules of its figures.
+#
+#   snakemake --snakefile workflows/STUDY/Snakefile --cores 2 --directory OUT
+#   snakemake --snakefile workflows/STUDY/Snakefile --cores 2 --directory OUT \
+#       --configfile workflows/STUDY/quick.yaml
+
+import os
+import sys
+from pathlib import Path
+
+STUDY = Path(workflow.basedir)
+SCRIPTS = STUDY.parent
+ROWS = {name: config["rows"][name] for name in config["select"] or config["rows"]}
+SEEDS = config["seeds"]
+TARGETS = ["table.md", "table.csv", *config["figures"]]
+
+PYTHON = sys.executable
+# `lfi-mflow` is the one of the environment that Snakemake runs in.
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+
+def option(name, value):
+    """An option of a command, or nothing where the configuration leaves its value empty."""
+    return [] if value is None else [name, str(value)]
+
+
+def simulate_options():
+    """What the events depend on, beside number and seed."""
+    settings = [f"{key}={value}" for key, value in (config["settings"] or {}).items()]
+    return option("--prior", config["prior"]) + [
+        part for setting in settings for part in ("--set", setting)
+    ]
+
+
+def study_path(name):
+    """A path of the configuration: relative to the folder of the study."""
+    return None if name is None else STUDY / name
+
+
+def simulator():
+    """The simulator: a registered name, or FILE.py:Class in the folder of the study."""
+    name = config["simulator"]
+    return study_path(name) if ":" in name else name
+
+
+def trainings(rows):
+    """The records of the training of some rows, those that are not selected left out."""
+    return expand("{row}/training-{seed}.json", row=[r for r in rows if r in ROWS], seed=SEEDS)
+
+
+wildcard_constraints:
+    row="|".join(ROWS),
+    seed=r"\d+",
+
+
+localrules:
+    gather,
+
+
+rule simulate:
+    output:
+        "events-{seed}.h5",
+    params:
+        simulator=simulator(),
+        options=simulate_options(),
+    shell:
+        "lfi-mflow simulate {params.simulator:q} -n {config[events]} --seed {wildcards.seed}"
+        " {params.options:q} -o {output:q}"
+
+
+# A training that diverges is a result: the record says so, and the study goes on.
+rule train:
+    input:
+        script=SCRIPTS / "train.py",
+        events="events-{seed}.h5",
+        config=STUDY / "{row}.toml",
+    output:
+        "{row}/training-{seed}.json",
+    params:
+        label=lambda wildcards: ROWS[wildcards.row],
+        options=option("--epochs", config["epochs"]),
+    threads: config["threads"]
+    shell:
+        "{PYTHON:q} {input.script:q} --row {wildcards.row} --label {params.label:q} {output:q} --"
+        " {input.events:q} --config {input.config:q} --seed {wildcards.seed}"
+        " --threads {threads} {params.options:q}"
+
+
+rule closure:
+    input:
+        script=SCRIPTS / "closure.py",
+        training="{row}/training-{seed}.json",
+    output:
+        "{row}/closure-{seed}.json",
+    params:
+        options=option("--config", study_path(config["sizes"])),
+    threads: config["threads"]
+    shell:
+        "{PYTHON:q} {input.script:q} {input.training:q} {output:q} --"
+        " --seed 1000{wildcards.seed} --threads {threads} {params.options:q}"
+
+
+rule gather:
+    input:
+        script=SCRIPTS / "gather.py",
+        closures=expand("{row}/closure-{seed}.json", row=ROWS, seed=SEEDS),
+    output:
+        markdown="table.md",
+        csv="table.csv",
+    params:
+        metrics=[f"--metric={name}={title}" for name, title in config["metrics"].items()],
+        options=option("--published", study_path(config["published"])),
+    shell:
+        "{PYTHON:q} {input.script:q} {input.closures:q} {params.metrics:q} {params.options:q}"
+        " --markdown {output.markdown:q} --csv {output.csv:q}"
