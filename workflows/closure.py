@@ -41,15 +41,16 @@ def test(training: Path, output: Path, arguments: list[str]) -> None:
         cli.main(command, prog_name="lfi-mflow", standalone_mode=False)
         report = json.loads(output.read_text())
         if "reconstruction_error" in report["metrics"]:
-            x = np.array(report["curves"]["surface"]["truth"]["x"], dtype=float)
-            report["metrics"]["standardised_error"] = {"value": _standardised_error(model, x)}
+            truth = report["curves"]["surface"]["truth"]
+            events = (np.array(truth[name], dtype=float) for name in ("x", "theta"))
+            report["metrics"]["standardised_error"] = {"value": _standardised_error(model, *events)}
         report["metrics"]["training_seconds"] = {"value": record["seconds"]}
     output.write_text(json.dumps(report | {"training": record}) + "\n")
 
 
-def _standardised_error(model: Path, x: NDArray[np.float64]) -> float:
-    """Mean distance of events (N, d) to their projection, in standard deviations."""
-    residual = (x - FlowEvaluator(load_model(model).flow).project(x)) / x.std(axis=0)
+def _standardised_error(model: Path, x: NDArray[np.float64], theta: NDArray[np.float64]) -> float:
+    """Mean distance of events (N, d) at theta (N, p) to their projection, in standard deviations."""
+    residual = (x - FlowEvaluator(load_model(model).flow).project(x, theta)) / x.std(axis=0)
     return float(np.linalg.norm(residual, axis=1).mean())
 
 

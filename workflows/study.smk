@@ -14,6 +14,7 @@ STUDY = Path(workflow.basedir)
 SCRIPTS = STUDY.parent
 ROWS = {name: config["rows"][name] for name in config["select"] or config["rows"]}
 SEEDS = config["seeds"]
+OF_STUDIES = ("standardised_error", "training_seconds")  # added by closure.py
 TARGETS = ["table.md", "table.csv", *config["figures"]]
 
 PYTHON = sys.executable
@@ -98,10 +99,12 @@ rule closure:
         "{row}/closure-{seed}.json",
     params:
         options=option("--config", study_path(config["sizes"])),
+        tests=",".join(name for name in config["metrics"] if name not in OF_STUDIES),
     threads: config["threads"]
     shell:
         "{PYTHON:q} {input.script:q} {input.training:q} {output:q} --"
-        " --seed 1000{wildcards.seed} --threads {threads} {params.options:q}"
+        " --seed 1000{wildcards.seed} --threads {threads} --metrics {params.tests}"
+        " {params.options:q}"
 
 
 rule gather:

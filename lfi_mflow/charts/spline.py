@@ -94,7 +94,8 @@ class RationalQuadraticSpline:
         a = k.height * (k.slope - k.left) + bend
         b = k.height * k.left - bend
         c = -k.slope * rise
-        root = (b.square() - 4 * a * c).clamp_min(0).sqrt()
+        # above zero: where it rounds to less, its root would have an infinite slope
+        root = (b.square() - 4 * a * c).clamp_min(torch.finfo(b.dtype).tiny).sqrt()
         return k.x + k.width * 2 * c / (-b - root) + (y - inside)
 
     def log_derivative(self, x: Tensor) -> Tensor:

@@ -44,7 +44,7 @@ def surface_curves(study: Study, rng: np.random.Generator) -> dict[str, Any]:
     """
     n = study.settings.surface_points
     theta = study.prior.sample(n, rng)
-    truth: dict[str, Any] = {"x": study.simulate(theta, rng)}
+    truth: dict[str, Any] = {"x": study.simulate(theta, rng), "theta": theta}
     model: dict[str, Any] = {"x": study.model.sample(theta, draw_seed(rng))}
     reference = study.reference(n)
     if needs_exact_density(study) is None:

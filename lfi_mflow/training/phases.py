@@ -23,6 +23,7 @@ __all__ = [
     "adversarial",
     "alternating",
     "density",
+    "density_scandal",
     "elbo",
     "learning_rate_factor",
     "penalised",
@@ -130,6 +131,11 @@ def scandal(
     return manifold, dataclasses.replace(density, objective="scandal")
 
 
+def density_scandal(epochs: int = 20, batch_size: int = 500) -> tuple[Phase, ...]:
+    """Return the density phase with the simulator's joint score, for flows without a chart."""
+    return (Phase("latent", "scandal", epochs, batch_size, LATENT_RATE),)
+
+
 def alternating(
     rounds: int = 5, chart_epochs: int = 4, latent_epochs: int = 3, batch_size: int = 500
 ) -> tuple[Phase, ...]:
@@ -204,6 +210,7 @@ ALGORITHMS: Mapping[str, Callable[[], tuple[Phase, ...]]] = {
     "penalised": penalised,
     "density": density,
     "scandal": scandal,
+    "density-scandal": density_scandal,
     "transport": transport,
     "transport-alternating": transport_alternating,
     "elbo": elbo,

@@ -28,7 +28,9 @@ def test_projections_are_on_the_surface(make_flow, surface, events):
 
 def test_distances_and_latents_are_those_of_the_chart(make_flow, surface, events):
     evaluator = FlowEvaluator(make_flow(lift=0.02))
-    assert evaluator.distance(events.x, events.theta) == pytest.approx(np.full(4_500, 0.02), abs=1e-9)
+    assert evaluator.distance(events.x, events.theta) == pytest.approx(
+        np.full(4_500, 0.02), abs=1e-9
+    )
     u = evaluator.encode(events.x, events.theta)
     assert np.allclose(surface.surface(u), events.x, atol=1e-9)
 

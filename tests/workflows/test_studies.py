@@ -13,7 +13,7 @@ import pytest
 
 from lfi_mflow.config import from_table
 from lfi_mflow.flows import PRESETS
-from lfi_mflow.training import ALGORITHMS, RunConfig, read_run_config
+from lfi_mflow.training import RunConfig, read_run_config
 
 yaml = pytest.importorskip("yaml", reason="Snakemake, which brings it, is not installed")
 
@@ -24,13 +24,6 @@ SNAKEMAKE = shutil.which("snakemake", path=Path(sys.executable).parent)
 
 needs_snakemake = pytest.mark.skipif(SNAKEMAKE is None, reason="Snakemake is not installed")
 each_study = pytest.mark.parametrize("study", STUDIES)
-
-COMING = {"pie-original", "fom", "rif", "vae", "gan"} | {
-    "transport",
-    "transport-alternating",
-    "scandal",
-}
-"""Models and algorithms that rows may name before they are there."""
 
 
 def read_config(study: str, name: str = "config.yaml") -> dict:
@@ -88,11 +81,6 @@ def test_published_values_belong_to_rows_and_metrics(study):
 
 @pytest.mark.parametrize("path", list(training_files()))
 def test_the_training_files_are_valid(path):
-    table = tomllib.loads(path.read_text())
-    names = {table["model"], table.get("algorithm", "sequential")}
-    missing = names - set(PRESETS) - set(ALGORITHMS)
-    if missing and missing <= COMING:
-        pytest.skip(f"{', '.join(missing)} is not there yet")
     assert read_run_config(path).schedule
 
 
