@@ -49,7 +49,7 @@ def test(training: Path, output: Path, arguments: list[str]) -> None:
 
 
 def _standardised_error(model: Path, x: NDArray[np.float64], theta: NDArray[np.float64]) -> float:
-    """Mean distance of events (N, d) at theta (N, p) to their projection, in standard deviations."""
+    """Mean distance of events (N, d) at theta (N, p) to their projection, in their spreads."""
     residual = (x - FlowEvaluator(load_model(model).flow).project(x, theta)) / x.std(axis=0)
     return float(np.linalg.norm(residual, axis=1).mean())
 
