@@ -139,3 +139,20 @@ def test_the_bins_come_first(generator, shape, bins):
         for i, value in enumerate(x.flatten())
     ]
     torch.testing.assert_close(y.flatten(), torch.cat(single))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32], ids=["float32"])
+def test_gradients_are_finite_at_the_knots_of_flat_and_steep_splines(generator, dtype):
+    """There the discriminant of the inverse may round to less than zero, whose root has none."""
+    parameters = 6 * torch.randn(29, 100_000, generator=generator, dtype=dtype)
+    parameters[20:] = 5 * torch.randn(9, 100_000, generator=generator, dtype=dtype) - 20
+    parameters.requires_grad_()
+    spline = RationalQuadraticSpline(parameters, BOUND)
+    chosen = torch.randint(0, 11, (1, 100_000), generator=generator)
+    knots = spline._table[1].detach().gather(0, chosen)[0]
+    step = torch.randint(-3, 4, (100_000,), generator=generator)
+    y = (knots * (1 + 1e-7 * step)).requires_grad_()
+    x = spline.inverse(y)
+    assert x.isfinite().all()
+    for gradient in torch.autograd.grad(x.sum(), (parameters, y)):
+        assert gradient.isfinite().all()
