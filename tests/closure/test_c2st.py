@@ -13,9 +13,9 @@ N = 400
 
 @pytest.mark.statistical
 def test_the_same_distribution_is_a_toss_of_a_coin(rng):
-    values = [c2st(*rng.normal(size=(2, N, 1)), seed).value for seed in range(6)]
-    # The standard error of one is 0.018: the mean of 6 within 4 sigma, none beyond 3.3.
-    assert np.mean(values) == pytest.approx(0.5, abs=0.03)
+    values = [c2st(*rng.normal(size=(2, N, 1)), seed).value for seed in range(4)]
+    # The standard error of one is 0.021: the mean within 3.4, none beyond 2.8; together 1.2 %.
+    assert np.mean(values) == pytest.approx(0.5, abs=0.036)
     assert max(values) < 0.56
 
 
@@ -28,11 +28,11 @@ def test_the_same_distribution_is_a_toss_of_a_coin(rng):
 def test_power(fault, best, rng):
     sets = [
         fault.get("shift", 0.0) + fault.get("width", 1.0) * rng.normal(size=(N, 1))
-        for _ in range(3)
+        for _ in range(2)
     ]
     found = [c2st(model, rng.normal(size=(N, 1)), 1) for model in sets]
-    assert np.mean([e.value for e in found]) == pytest.approx(best, abs=0.035)
-    assert sum(e.value > 0.5 + 2 * e.uncertainty for e in found) >= 2
+    assert np.mean([e.value for e in found]) == pytest.approx(best, abs=0.04)
+    assert all(e.value > 0.5 + 1.645 * e.uncertainty for e in found)
 
 
 def test_disjoint_samples_and_their_scale(rng):
