@@ -227,3 +227,38 @@ def test_a_model_without_a_manifold(run, refused, study, tmp_path):
     assert result.status == 0
     assert json.loads(result.out)["off_manifold_p_value"] is None
     assert run("report", tmp_path / "m.mflow", path, "-o", tmp_path / "r.html").status == 0
+
+
+def test_an_algorithm_by_name(run, refused, study, tmp_path):
+    train = ["train", study.events, "--epochs", 1, "--threads", 1, "-o", tmp_path / "m.mflow"]
+    result = run(*train, "--config", study.config, "--algorithm", "alternating", "--json")
+    assert result.status == 0, result.err
+    names = [phase["name"] for phase in json.loads(result.out)["phases"]]
+    assert names[:3] == ["chart 1", "latent 1", "chart 2"]
+    (tmp_path / "m.mflow").unlink()
+    line = refused(tmp_path, *train, "--algorithm", "alternate")
+    assert "did you mean 'alternating'" in line
+    line = refused(tmp_path, *train, "--model", "pae", "--algorithm", "transport")
+    assert "the model pae trains with: sequential, scandal" in line
+    line = refused(tmp_path, *train, "--algorithm", "scandal")
+    assert "expected events with a joint score" in line
+    line = refused(tmp_path, *train, "--latent-dim", 3)
+    assert "expected a manifold dimension n with 1 <= n < d = 3, found n = 3" in line
+
+
+def test_models_for_comparison(run, refused, study, tmp_path):
+    """They are trained and tested as the others; what they lack is said where it is missed."""
+    for name in ("vae", "gan"):
+        model = tmp_path / f"{name}.mflow"
+        train = ["train", study.events, "--model", name, "--epochs", 1, "--threads", 1]
+        assert run(*train, "-o", model).status == 0
+        infer = ["infer", model, "--observed", study.observed, "-o", tmp_path / "p.nc"]
+        assert "expected a model with a density of events" in refused(tmp_path, *infer)
+        closure = ["closure", model, "--config", study.sizes, "--threads", 1, "--json"]
+        result = run(*closure, "-o", tmp_path / f"{name}.json")
+        assert result.status == 0, result.err
+        skipped = json.loads(result.out)["skipped"]
+        assert skipped["posterior_mmd2"] == "the model has no density"
+        assert ("reconstruction_error" in skipped) == (name == "gan")
+        report = ["report", model, tmp_path / f"{name}.json", "-o", tmp_path / f"{name}.html"]
+        assert run(*report).status == 0
