@@ -47,8 +47,12 @@ demo: .venv/.installed
 	$(LFI) report $(DEMO)/model.mflow $(DEMO)/posterior.nc $(DEMO)/closure.json -o $(DEMO)/report.html --force
 	@echo "open $(DEMO)/report.html"
 
+# One process per core, each with one thread: more would only get in each other's way.
+WORKERS ?= auto
+
 test: .venv/.installed-test
-	$(BIN)/python -m pytest -m "not slow and not gpu" $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(WORKERS) --maxprocesses 8 --dist loadfile \
+		-m "not slow and not gpu" $(ARGS)
 
 test-slow: .venv/.installed-test
 	$(BIN)/python -m pytest -m "slow" $(ARGS)
