@@ -51,7 +51,7 @@ def trace(path: Path, config: RunConfig) -> dict[str, Any]:
         )
     torch.manual_seed(config.seed)
     flow = build_flow(config.model, Dimensions(data=2, latent=1, theta=0), config.settings)
-    x = torch.cat(list(events.validation_events()))[:EVENTS]
+    x = torch.cat([batch.prepared for batch in events.validation_events()])[:EVENTS]
     # as fit does: the chart then starts as the plane of the first principal axis
     flow.standardisation.fit(*events.moments(), ["", ""])
     with torch.no_grad():

@@ -41,7 +41,7 @@ def main() -> None:
             continue  # the table says that it diverged
         model = FlowEvaluator(load_model(path.with_name(record["model"])).flow)
         for title, x in (
-            ("learned surface", model.project(truth)),
+            ("learned surface", model.project(truth, theta)),
             ("samples", model.sample(theta, seed=1)),
         ):
             density = model.log_prob(x, theta)
