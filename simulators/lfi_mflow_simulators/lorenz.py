@@ -21,11 +21,6 @@ The features keep their own units: a flow of lfi-mflow standardises them itself
 and accounts for it in its density; standardising here as well would hide the
 units from the reader and would need moments that change with the parameters.
 
-The integrator is the classical Runge-Kutta method with a step of 0.01 (error
-2e-4 after 5 units of time), on many trajectories at once. It uses elementwise
-arithmetic only, and so gives the same bits on every machine: in a chaotic system
-the last bit decides.
-
 References:
     E. N. Lorenz, Deterministic nonperiodic flow, Journal of the Atmospheric
     Sciences 20 (1963) 130.
@@ -44,15 +39,12 @@ from numpy.typing import NDArray
 
 from lfi_mflow.errors import InputError, UnknownNameError
 from lfi_mflow.simulation import Array, Events, Observable, Parameter
+from lfi_mflow_simulators.lorenz_trajectories import CLASSICAL, STEP, integrate
 
-__all__ = ["Lorenz", "integrate"]
-
-STEP = 0.01
-"""Time step of the integrator."""
+__all__ = ["Lorenz"]
 
 Integers = NDArray[np.integer]
 
-_VALUES = {"sigma": 10.0, "rho": 28.0, "beta": 8.0 / 3.0}
 # Everywhere in these ranges the fixed points are unstable and the motion is chaotic.
 _PARAMETERS = (
     Parameter("sigma", 9.0, 11.0, latex=r"\sigma"),
@@ -62,8 +54,6 @@ _PARAMETERS = (
 _SPREAD = 0.1
 # Longest delay of the first state: several periods of the oscillation, of 0.75 each.
 _DELAY = 5.0
-# Trajectories worked on at a time: the buffers of a block stay in the cache.
-_BLOCK = 4096
 
 
 @dataclass(frozen=True)
@@ -192,125 +182,10 @@ class Lorenz:
         delays = rng.integers(0, self._delays, trajectories)
         first = self._start + self._stride * np.arange(per_trajectory)
         when, rows = np.unique(first[:, None] + self._offsets, return_inverse=True)
-        states = integrate(initial, when, delays, **(values or {}))
+        states = integrate(initial, when, delays, STEP, **(values or {}))
         events = states[rows.reshape(per_trajectory, len(self._offsets))]
         shape = (per_trajectory * trajectories, len(self.observables))
         return events.transpose(0, 2, 1, 3).reshape(shape)
-
-
-def integrate(
-    initial: Array,
-    steps: Sequence[int] | Integers,
-    delays: Integers | None = None,
-    *,
-    sigma: Array | float = _VALUES["sigma"],
-    rho: Array | float = _VALUES["rho"],
-    beta: Array | float = _VALUES["beta"],
-) -> Array:
-    """Integrate trajectories and store some of their states.
-
-    Arguments:
-        initial: Initial states, with shape (M, 3).
-        steps: After how many steps of 0.01 the states are stored, rising, with shape (K,).
-        delays: Steps that each trajectory takes before these count, with shape (M,).
-        sigma: Parameter of all trajectories, or of each, with shape (M,).
-        rho: The same.
-        beta: The same.
-
-    Returns:
-        The states, with shape (K, M, 3).
-    """
-    steps = np.asarray(steps)
-    stored = np.empty((len(steps), 3, len(initial)))
-    for start in range(0, len(initial), _BLOCK):
-        rows = slice(start, start + _BLOCK)
-        block = _Block(np.array(initial[rows].T, order="C"), _part((sigma, rho, beta), rows))
-        if delays is not None:
-            block.dephase(delays[rows])
-        for index, count in enumerate(np.diff(steps, prepend=0)):
-            block.advance(int(count))
-            stored[index, :, rows] = block.state.whole
-    return stored.transpose(0, 2, 1)
-
-
-class _Vectors:
-    """B vectors of x, y and z, as one array and as its rows.
-
-    The views of the rows are made once: making them anew takes longer than a
-    step of the integrator on few trajectories.
-    """
-
-    def __init__(self, whole: Array) -> None:
-        self.whole = whole
-        self.x, self.y, self.z = whole
-
-
-class _Block:
-    """Trajectories that are integrated together, in buffers that are made once.
-
-    Arguments:
-        initial: Initial states, with shape (3, B); they are overwritten.
-        constants: sigma, rho and beta, each of shape () or (B,).
-
-    Attributes:
-        state: The states after the steps so far.
-    """
-
-    def __init__(self, initial: Array, constants: tuple[Array, ...]) -> None:
-        self.state = _Vectors(initial)
-        self._sigma, self._rho, self._beta = constants
-        self._inner, *self._slopes = (_Vectors(np.empty_like(initial)) for _ in range(5))
-        self._work = np.empty(initial.shape[1])
-        self._half, self._full, self._sixth = (np.array(STEP * f) for f in (0.5, 1.0, 1.0 / 6.0))
-
-    def advance(self, steps: int) -> None:
-        """Take some steps of the classical Runge-Kutta method."""
-        k1, k2, k3, k4 = self._slopes
-        state, total = self.state.whole, self._inner.whole
-        for _ in range(steps):
-            self._slope(self.state, k1)
-            self._slope(self._move(k1, self._half), k2)
-            self._slope(self._move(k2, self._half), k3)
-            self._slope(self._move(k3, self._full), k4)
-            np.add(k2.whole, k3.whole, out=total)
-            np.add(total, total, out=total)
-            np.add(total, k1.whole, out=total)
-            np.add(total, k4.whole, out=total)
-            np.multiply(total, self._sixth, out=total)
-            np.add(state, total, out=state)
-
-    def dephase(self, delays: Integers) -> None:
-        """Take another number of steps with each trajectory, with shape (B,)."""
-        delayed = np.empty_like(self.state.whole)
-        for step in range(int(delays.max(initial=-1)) + 1):
-            self.advance(min(step, 1))
-            chosen = delays == step
-            delayed[:, chosen] = self.state.whole[:, chosen]
-        self.state.whole[:] = delayed
-
-    def _move(self, slope: _Vectors, time: Array) -> _Vectors:
-        """Return the states after a time along a slope."""
-        inner = self._inner.whole
-        np.multiply(slope.whole, time, out=inner)
-        np.add(inner, self.state.whole, out=inner)
-        return self._inner
-
-    def _slope(self, state: _Vectors, out: _Vectors) -> None:
-        """Write the derivative of the states to ``out``."""
-        np.subtract(state.y, state.x, out=out.x)
-        np.multiply(out.x, self._sigma, out=out.x)
-        np.subtract(self._rho, state.z, out=out.y)
-        np.multiply(out.y, state.x, out=out.y)
-        np.subtract(out.y, state.y, out=out.y)
-        np.multiply(state.x, state.y, out=out.z)
-        np.multiply(state.z, self._beta, out=self._work)
-        np.subtract(out.z, self._work, out=out.z)
-
-
-def _part(constants: tuple[Array | float, ...], rows: slice) -> tuple[Array, ...]:
-    """Return the constants of some trajectories."""
-    arrays = (np.asarray(constant, dtype=float) for constant in constants)
-    return tuple(array[rows] if array.ndim else array for array in arrays)
 
 
 def _steps(time: float) -> int:
@@ -346,8 +221,8 @@ def _free_parameters(free: str | Sequence[str]) -> tuple[Parameter, ...]:
     names = [part.strip() for part in free.split(",")] if isinstance(free, str) else list(free)
     names = [name for name in names if name]
     for name in names:
-        if name not in _VALUES:
-            raise UnknownNameError("parameter of the Lorenz system", str(name), _VALUES)
+        if name not in CLASSICAL:
+            raise UnknownNameError("parameter of the Lorenz system", str(name), CLASSICAL)
     return tuple(parameter for parameter in _PARAMETERS if parameter.name in names)
 
 

@@ -167,7 +167,7 @@ def test_a_full_disk(start, study, tmp_path):
     )
     score = ["score", study.model, study.events, "--force"]
     process = start(*score, "-o", tmp_path / "s.h5", code=code)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == 1
     assert err.splitlines()[-1].startswith(f"Error: could not write {tmp_path / 's.h5'}")
     assert [path.name for path in tmp_path.iterdir()] == ["s.h5"]

@@ -7,8 +7,9 @@ from scipy.integrate import solve_ivp
 
 from lfi_mflow.errors import InputError, UnknownNameError
 from lfi_mflow.simulation import SimulationJob, check_simulator, get_simulator, simulate_chunks
-from lfi_mflow_simulators import lorenz
-from lfi_mflow_simulators.lorenz import STEP, Lorenz, integrate
+from lfi_mflow_simulators import lorenz, lorenz_trajectories
+from lfi_mflow_simulators.lorenz import Lorenz
+from lfi_mflow_simulators.lorenz_trajectories import STEP, integrate
 
 FILE = lorenz.__file__
 VARIANTS = [
@@ -72,15 +73,14 @@ def test_the_integrator_agrees_with_another_of_high_order(values):
     )
 
 
-def test_the_integrator_is_of_fourth_order(monkeypatch):
+def test_the_integrator_is_of_fourth_order():
     start = np.array([-8.0, -3.0, 30.0])
     exact = solve_ivp(
         derivative, (0.0, 0.4), start, method="DOP853", t_eval=[0.4], rtol=1e-13, atol=1e-13
     )
     errors = []
     for step in (0.01, 0.005):
-        monkeypatch.setattr(lorenz, "STEP", step)
-        state = integrate(start[None], [round(0.4 / step)])[0, 0]
+        state = integrate(start[None], [round(0.4 / step)], step=step)[0, 0]
         errors.append(np.abs(state - exact.y[:, 0]).max())
     assert errors[0] < 1e-4
     assert errors[0] / errors[1] == pytest.approx(16.0, rel=0.3)
@@ -223,6 +223,31 @@ def test_a_million_states_a_second():
     for _ in range(3):
         start = time.process_time()
         integrate(initial, np.arange(1, 1001))
+        seconds.append(time.process_time() - start)
+    assert 100_000 / min(seconds) > 1e6
+
+
+def test_compiled_steps_have_the_same_bits(monkeypatch):
+    """And so have those of plain Python, which is what is compiled."""
+    pytest.importorskip("numba")
+    rng = np.random.default_rng(3)
+    initial = 1.0 + 0.1 * rng.standard_normal((5, 3))
+    settings = {"rho": rng.uniform(27, 33, 5), "delays": rng.integers(0, 20, 5)}
+    assert lorenz_trajectories._compiled() is not None
+    compiled = integrate(initial, [1, 300, 2000], **settings)
+    for other in (None, lorenz_trajectories.advance_one_by_one):
+        monkeypatch.setattr(lorenz_trajectories, "_compiled", lambda other=other: other)
+        np.testing.assert_array_equal(integrate(initial, [1, 300, 2000], **settings), compiled)
+
+
+def test_a_million_events_a_second():
+    """Burn-in and all: what a chunk of a production is."""
+    pytest.importorskip("numba")
+    theta, rng = np.zeros((100_000, 0)), np.random.default_rng(0)
+    seconds = []
+    for _ in range(3):  # the first one compiles
+        start = time.process_time()
+        Lorenz().simulate(theta, rng)
         seconds.append(time.process_time() - start)
     assert 100_000 / min(seconds) > 1e6
 
