@@ -5,3 +5,11 @@ import signal
 # A shell that runs the tests in the background has them ignore Ctrl-C, and every process they
 # start inherits that; the tests of Ctrl-C send it to such processes.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    """Weights that a test initialises do not depend on which tests ran before."""
+    with torch.random.fork_rng():
+        torch.manual_seed(31)
+        yield

@@ -289,18 +289,25 @@ class EvidenceBound(_Generative):
 
     def begin(self, flow: Flow, batch: Batch) -> None:
         """Fit the standardisation of latents and parameters, with the chart as it starts."""
+        chart = self._autoencoder(flow).chart
         with torch.no_grad():
-            flow.latent.standardise(chart_of(flow).encode(batch.prepared), batch.theta)
+            flow.latent.standardise(chart.encode(batch.prepared), batch.theta)
 
     def loss(self, flow: Flow, batch: Batch, generator: torch.Generator) -> Tensor:
         """Negative lower bound with one draw of each event's latents, with shape (B,)."""
+        shape = (len(batch.theta), flow.latent_dim)
+        noise = torch.randn(shape, generator=generator, dtype=batch.theta.dtype)
+        noise = noise.to(batch.theta.device)
+        return -self._autoencoder(flow).elbo(batch.prepared, batch.theta, noise)
+
+    @staticmethod
+    def _autoencoder(flow: Flow) -> VariationalAutoencoder:
+        """Return the flow if it has such a bound, and fail otherwise."""
         if not isinstance(flow, VariationalAutoencoder):
             raise ConfigError(
                 "a variational autoencoder", type(flow).__name__, "choose a model that has a bound"
             )
-        shape = (len(batch.theta), flow.latent_dim)
-        noise = torch.randn(shape, generator=generator, dtype=batch.theta.dtype)
-        return -flow.elbo(batch.prepared, batch.theta, noise.to(batch.theta.device))
+        return flow
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What the laws have in common: precisions, seeds, weights that are not those of the start.
+"""What the laws have in common: precisions, weights that are not those of the start.
 
 A new chart, bijection or preset fails in the folder's tests until it stands in
 their tables, and then has to obey. Tolerances are roundings of the precision
@@ -14,13 +14,6 @@ from lfi_mflow.charts import Standardisation
 @pytest.fixture(params=[torch.float32, torch.float64], ids=["float32", "float64"])
 def dtype(request):
     return request.param
-
-
-@pytest.fixture(autouse=True)
-def _seed():
-    with torch.random.fork_rng():
-        torch.manual_seed(31)
-        yield
 
 
 @pytest.fixture
