@@ -156,15 +156,15 @@ class Mixture:
 def train(task: str, members: int, report: Callable[[str], None]) -> tuple[list[Flow], dict]:
     """Train the candidates, and more members of the best; return them with what was found."""
     events, start = simulated(task), time.perf_counter()
-    trained = {}
+    trained = []
     for candidate in CANDIDATES[task]:
-        trained[candidate] = candidate.train(task, events, seed=1)
-        report(f"{candidate.name}: validation loss {trained[candidate][1]:.4f}")
-    best = min(trained, key=lambda candidate: trained[candidate][1])
-    flows = [trained[best][0]]
-    flows += [best.train(task, events, seed)[0] for seed in range(2, members + 1)]
+        flow, loss = candidate.train(task, events, seed=1)
+        trained.append((loss, candidate, flow))
+        report(f"{candidate.name}: validation loss {loss:.4f}")
+    _, best, flow = min(trained, key=lambda row: row[0])
+    flows = [flow, *(best.train(task, events, seed)[0] for seed in range(2, members + 1))]
     return flows, {
-        "candidates": {candidate.name: loss for candidate, (_, loss) in trained.items()},
+        "candidates": {candidate.name: round(loss, 4) for loss, candidate, _ in trained},
         "chosen": asdict(best),
         "members": members,
         "training_seconds": round(time.perf_counter() - start, 1),
