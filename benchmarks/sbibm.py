@@ -179,12 +179,8 @@ def posterior_samples(likelihood, task: str, sets: int, n: int) -> tuple[np.ndar
         grid = grid_posterior(target, prior, data_sets=sets)
         theta, quality = grid.sample(n, generator), {"grid_error": float(grid.error.max())}
     else:
-        chains = 256 if task == "slcp" else 64
         settings = McmcSettings(
-            chains=chains,
-            draws=max(160, math.ceil(n / chains)),
-            ess=0.2 * n,
-            max_evaluations=20_000,
+            chains=64, draws=max(160, math.ceil(n / 64)), ess=0.25 * n, max_evaluations=40_000
         )
         draws = sample_posterior(
             target, prior, generator=generator, data_sets=sets, settings=settings
