@@ -4,6 +4,10 @@ A flow from one Gaussian has to tear it apart to reach a density with several
 modes. Here the base is a conditional mixture of Gaussians, and the splines bend
 it, so that they do not have to tear.
 
+What depends on theta by a straight line needs no network: with ``centre = "linear"`` the
+standardisation takes the regression of the latents on theta away, and the flow learns
+what is left.
+
 References:
     | Neural Spline Flows (Durkan et al., 2019)
     | https://arxiv.org/abs/1906.04032
@@ -13,14 +17,17 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import torch
 import zuko
 from torch import Tensor, nn
 
-from lfi_mflow.errors import ConfigError
+from lfi_mflow.errors import ConfigError, UnknownNameError
 
 __all__ = ["LatentFlow", "LatentSettings"]
+
+Centre = Literal["constant", "linear"]
 
 _CLUSTERED = 20_000
 
@@ -34,18 +41,23 @@ class LatentSettings:
         bins: Number of bins of each spline.
         hidden: Width of the two hidden layers of each transform and of the base.
         components: Number of Gaussians of the base.
+        centre: What standardised latents are relative to: ``"constant"``, their mean, or
+            ``"linear"``, their regression on theta, worth it where events are few.
     """
 
     transforms: int = 2
     bins: int = 8
     hidden: int = 64
     components: int = 4
+    centre: Centre = "constant"
 
     def __post_init__(self) -> None:
         """Check the values."""
         for name, least in (("transforms", 1), ("bins", 2), ("hidden", 1), ("components", 1)):
             if getattr(self, name) < least:
                 raise ConfigError(f"{name} >= {least}", str(getattr(self, name)), "raise it")
+        if self.centre not in get_args(Centre):
+            raise UnknownNameError("centre", self.centre, get_args(Centre))
 
     def least_elements(self, latent_dim: int, theta_dim: int) -> int:
         """Return a lower bound of the number of weights.
@@ -79,12 +91,16 @@ class LatentFlow(nn.Module):
     u_scale: Tensor
     theta_mean: Tensor
     theta_scale: Tensor
+    u_slope: Tensor | None
 
     def __init__(self, latent_dim: int, theta_dim: int, settings: LatentSettings) -> None:
         super().__init__()
         for name, dim in (("u", latent_dim), ("theta", theta_dim)):
             self.register_buffer(f"{name}_mean", torch.zeros(dim))
             self.register_buffer(f"{name}_scale", torch.ones(dim))
+        # not there where it is not used: older model files have none
+        linear = settings.centre == "linear" and theta_dim > 0
+        self.register_buffer("u_slope", torch.zeros(latent_dim, theta_dim) if linear else None)
         network = {"hidden_features": (settings.hidden,) * 2, "activation": nn.SiLU}
         splines = zuko.flows.NSF(
             latent_dim, theta_dim, transforms=settings.transforms, bins=settings.bins, **network
@@ -105,16 +121,19 @@ class LatentFlow(nn.Module):
         A parameter that never changes keeps the scale one. The Gaussians of the
         base start at the clusters of the latents.
         """
-        for name, values in (("u", u), ("theta", theta)):
-            if not values.shape[-1]:
-                continue  # torch warns about moments of nothing
-            scale, mean = torch.std_mean(values.cpu().double(), dim=0)
-            scale = torch.where(scale > 1e-9 * mean.abs().clamp_min(1e-300), scale, 1.0)
-            getattr(self, f"{name}_mean").copy_(mean)
-            getattr(self, f"{name}_scale").copy_(scale)
+        if theta.shape[-1]:  # torch warns about moments of nothing
+            mean, scale = _moments(theta)
+            self.theta_mean.copy_(mean)
+            self.theta_scale.copy_(scale)
+        mean, scale = _moments(u)
+        self.u_mean.copy_(mean)
+        if self.u_slope is not None:
+            self.u_slope.copy_(_slope(u, self._standardised(theta)))
+            _, scale = _moments(u - self._centre(theta))
+        self.u_scale.copy_(scale)
         with torch.random.fork_rng():  # the clustering draws from the global generator
             torch.manual_seed(0)
-            some = ((u - self.u_mean) / self.u_scale)[:_CLUSTERED]
+            some = ((u - self._centre(theta)) / self.u_scale)[:_CLUSTERED]
             # zuko's clustering marks up to twice as many points as taken, and needs one more
             if len(some.unique(dim=0)) > 2 * self.flow.base.components:
                 self._place_base(some)
@@ -129,7 +148,7 @@ class LatentFlow(nn.Module):
 
     def log_prob(self, u: Tensor, theta: Tensor) -> Tensor:
         """Log-density with respect to du: (..., n), (..., p) -> (...); leading shapes broadcast."""
-        standardised = (u - self.u_mean) / self.u_scale
+        standardised = (u - self._centre(theta)) / self.u_scale
         log_prob = self._given(theta).log_prob(standardised) - self.u_scale.log().sum()
         # without parameters nothing in zuko knows the shape of theta
         return log_prob.expand(torch.broadcast_shapes(u.shape[:-1], theta.shape[:-1]))
@@ -159,7 +178,7 @@ class LatentFlow(nn.Module):
             for values in (given.base.base.mean, given.base.base.stddev)
         )
         noise = torch.randn(mean.shape, generator=generator, dtype=mean.dtype, device=home)
-        u = self.u_mean + self.u_scale * given.transform.inv(mean + spread * noise.to(mean))
+        u = self._centre(theta) + self.u_scale * given.transform.inv(mean + spread * noise.to(mean))
         log_probs = given.base.logits.log_softmax(dim=-1).expand(len(theta), -1)
         log_prob = log_probs.take_along_dim(chosen.squeeze(-1), dim=-1).squeeze(-1)
         return u, log_prob - log_prob.detach()
@@ -168,4 +187,27 @@ class LatentFlow(nn.Module):
         """Return the standardised density at theta."""
         if not len(self.theta_mean):
             return self.flow()
-        return self.flow((theta - self.theta_mean) / self.theta_scale)
+        return self.flow(self._standardised(theta))
+
+    def _standardised(self, theta: Tensor) -> Tensor:
+        """Parameters of zero mean and unit spread: (..., p) -> (..., p)."""
+        return (theta - self.theta_mean) / self.theta_scale
+
+    def _centre(self, theta: Tensor) -> Tensor:
+        """What standardised latents are relative to: (..., p) -> (..., n) or (n,)."""
+        if self.u_slope is None:
+            return self.u_mean
+        return self.u_mean + self._standardised(theta) @ self.u_slope.mT
+
+
+def _moments(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation in float64, one for what never changes: (N, k) -> (k,), (k,)."""
+    scale, mean = torch.std_mean(values.cpu().double(), dim=0)
+    return mean, torch.where(scale > 1e-9 * mean.abs().clamp_min(1e-300), scale, 1.0)
+
+
+def _slope(u: Tensor, theta: Tensor) -> Tensor:
+    """Least-squares slope of latents on standardised parameters: (N, n), (N, p) -> (n, p)."""
+    u, theta = u.cpu().double(), theta.cpu().double()
+    # the pseudo-inverse gives a parameter that never changes no slope
+    return (torch.linalg.pinv(theta, rtol=1e-6) @ (u - u.mean(dim=0))).mT

@@ -1,16 +1,14 @@
-"""A flow as a likelihood estimator of sbi, for those whose analysis lives there.
+"""Both ways between this package and sbi.
 
-sbi's posteriors (rejection, MCMC, variational, importance sampling) take a
-density estimator of the likelihood: ``log_prob`` of S x B events given B
-parameter points, with shape (S, B). This module wraps a trained flow in that
-contract, and no other module imports sbi, which is large: nothing here is
-re-exported by :mod:`lfi_mflow.inference`.
+A model that was trained here goes to sbi by :func:`as_sbi_estimator`. Who writes a script
+of sbi trains an M-flow in it: :func:`mflow` is what
+``sbi.inference.NLE(density_estimator=...)`` takes.
 
-Three things cost time or digits in sbi's potentials, and are dealt with here.
-The observed events are passed again at every evaluation, repeated for every
-theta: they are encoded once and recognised afterwards. All events meet all
-thetas in one call: the latent density is evaluated in blocks. The terms of the
-events are added up in the precision in which they come: they come in float64.
+sbi trains with one loop, and a manifold is learned in a phase before the density. sbi
+hands all training events to the function that builds the estimator, once, before its
+loop begins. There the manifold phases run, with the loop of this package; the chart is
+frozen; and what is left to sbi's loop is the density on the manifold, which is what its
+loss, early stopping and plots are made for.
 
 References:
     | sbi reloaded: a toolkit for simulation-based inference workflows (Boelts et al., 2024)
@@ -19,198 +17,138 @@ References:
 
 from __future__ import annotations
 
-import copy
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from sbi.neural_nets.estimators.base import ConditionalDensityEstimator
-from torch import Generator, Tensor
+from torch import Tensor
 
-from lfi_mflow.errors import InputError, ModelMismatchError
-from lfi_mflow.flows.flow import EncodedEvents, Flow
-from lfi_mflow.inference.likelihood import DEFAULT_MAX_ELEMENTS, EventSetLikelihood
+from lfi_mflow.errors import ConfigError, DataError
+from lfi_mflow.flows import Dimensions, build_flow, get_preset
+from lfi_mflow.inference.sbi_estimator import FlowEstimator, as_sbi_estimator, check_flow
+from lfi_mflow.training import ALGORITHMS, LatentLikelihood, Phase, ResidentEvents, fit
 
-__all__ = ["as_sbi_estimator"]
+__all__ = ["as_sbi_estimator", "mflow"]
+
+BuildFunction = Callable[[Tensor, Tensor], "TrainableFlowEstimator"]
+"""What sbi calls with parameters (N, p) and events (N, d)."""
 
 
-def as_sbi_estimator(
-    flow: Flow, *, max_elements: int = DEFAULT_MAX_ELEMENTS
-) -> ConditionalDensityEstimator:
-    """Return a trained flow as sbi's estimator of the likelihood p(x | theta).
+def mflow(
+    latent_dim: int | None,
+    *,
+    model: str = "m-flow",
+    settings: Mapping[str, Any] | None = None,
+    phases: Sequence[Phase] | None = None,
+    validation_fraction: float = 0.1,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+) -> BuildFunction:
+    """Return the function with which sbi's NLE builds an M-flow.
 
-    The estimator owns a copy of the flow, in evaluation mode and with frozen
-    weights: sbi moves it between devices and pickles it, and ``flow`` stays what
-    it is. ``loss`` is for validation; to go on training in sbi, call
-    ``requires_grad_(True)`` on the estimator first.
+    Called by sbi's ``train`` with the training events, it learns the manifold (``phases``),
+    freezes it and fits the standardisation of the latents. sbi's loop then trains the
+    density on the manifold, and nothing else: its loss is -log p(u | theta) of the latents
+    u. The volume term is a constant of each event; it is left out of the loss, and part of
+    ``log_prob``. sbi's batch size, learning rate and early stopping apply to the density.
 
-    Its ``log_prob(input, condition)`` takes events with shape (S, B, d) or (B, d)
-    and parameters with shape (B, p) or (S, B, p), of any floating type, and returns
-    (S, B) in float64, with respect to the flow's ``reference`` measure. It is
-    differentiable in theta, and in x while x requires a gradient.
+    In later rounds sbi goes on with the estimator it has, and the manifold stays that of
+    the first; ``train(retrain_from_scratch=True)`` learns it again.
 
-    Warning:
-        A density knows only the projections of the events on the manifold.
-        Whether the events are on it at all, sbi cannot see: ask
-        :func:`~lfi_mflow.inference.off_manifold_p_value`.
-
-    See Also:
-        :func:`~lfi_mflow.inference.infer_posterior`, which gives the same posterior
-        with convergence diagnostics.
+    The estimator can do what that of :func:`as_sbi_estimator` can. Its ``net`` is the
+    flow, for projections, distances to the manifold and the samplers of this package.
 
     Arguments:
-        flow: A trained flow of events with shape (d,) given parameters with shape (p,).
-        max_elements: Pairs of event and theta that go through the flow at a time.
+        latent_dim: Dimension n of the manifold; None for a model that learns none, such as "af".
+        model: Name of the preset, see ``lfi_mflow.flows.PRESETS``.
+        settings: Settings of the flow, see the ``settings`` of the preset.
+        phases: What is trained before sbi's loop; by default the phases of the model's
+            default algorithm that train the chart. With a density phase among them,
+            sbi's loop goes on from there.
+        validation_fraction: Fraction of the events, as sbi hands them over, that chooses the
+            epoch of each phase. sbi has set its own validation events aside before.
+        seed: Seed of weights, split and order; sbi's loop takes torch's global one.
+        device: Where the phases run. sbi then moves the estimator to its own device.
 
     Raises:
-        ModelMismatchError: If the flow has no density, or its chart depends on theta.
-        ValueError: From ``log_prob``, ``loss`` and ``sample``, in sbi's words, if x has
-            not d columns or theta not p.
-        InputError: From ``log_prob`` and ``loss``, if there are no events or no thetas.
-        DataError: From ``log_prob`` and ``loss``, if an event cannot be encoded (NaN
-            or infinite).
+        UnknownNameError: If the model or a setting does not exist.
+        ConfigError: If the model does not train its manifold before its density, or from the
+            build function, if the dimensions cannot be.
+        ModelMismatchError: From the build function, if the model has no density, or its
+            chart depends on theta.
+        DataError: From the build function, if events or parameters are not finite.
+        TrainingError: From the build function, if a loss is not finite.
 
     Example:
-        >>> from sbi.inference import RejectionPosterior, likelihood_estimator_based_potential
+        >>> from sbi.inference import NLE
         >>> from sbi.utils import BoxUniform
-        >>> from lfi_mflow.flows import Dimensions, build_flow
-        >>> flow = build_flow("m-flow", Dimensions(data=3, latent=2, theta=1), {})
-        >>> observed = flow.sample(torch.zeros(10, 1)).detach()
         >>> prior = BoxUniform(-torch.ones(1), torch.ones(1))
-        >>> estimator = as_sbi_estimator(flow)  # of a file: load_model(path).flow
-        >>> potential, _ = likelihood_estimator_based_potential(estimator, prior, observed)
-        >>> posterior = RejectionPosterior(potential, prior, num_iter_to_find_max=10)
-        >>> posterior.sample((100,), x=observed, show_progress_bars=False).shape
-        torch.Size([100, 1])
+        >>> inference = NLE(prior, density_estimator=mflow(latent_dim=2))
+        >>> # inference.append_simulations(theta, x).train(); inference.build_posterior()
     """
-    if "log_prob" in flow.lacks:
-        raise flow.missing("log_prob")
-    if flow.conditional:
-        raise ModelMismatchError(
-            "a chart that does not depend on theta",
-            "a conditional one",
-            "use lfi_mflow.inference.likelihood_of",
+    before = _manifold_phases(model) if phases is None else tuple(phases)
+
+    def build(theta: Tensor, x: Tensor) -> TrainableFlowEstimator:
+        """Build an estimator and train its manifold: (N, p), (N, d)."""
+        _check_finite(theta, x)
+        n = x.shape[1] if latent_dim is None else latent_dim
+        dimensions = Dimensions(data=x.shape[1], latent=n, theta=theta.shape[1])
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            flow = build_flow(model, dimensions, settings or {}).to(device)
+        check_flow(flow)
+        events = ResidentEvents(
+            *(values.to(device, torch.float32) for values in (x, theta)),
+            validation_fraction=validation_fraction,
+            seed=seed,
         )
-    return _FlowEstimator(flow, max_elements)
+        fit(flow, before, events, seed=seed)
+        if all(phase.minimises.part == "chart" for phase in before):
+            objective = LatentLikelihood()
+            prepared = events.prepare(lambda x, theta: objective.prepare(flow, x, theta))
+            objective.begin(flow, prepared.some())
+        flow.requires_grad_(False).latent.requires_grad_(True)
+        return TrainableFlowEstimator(flow.cpu())
+
+    return build
 
 
-@dataclass(frozen=True)
-class _Known:
-    """Events that were encoded, and the state of the weights that encoded them."""
+class TrainableFlowEstimator(FlowEstimator):
+    """A flow whose density on a frozen manifold sbi trains; see :func:`mflow`.
 
-    weights: list[tuple[int, int]]
-    x: Tensor
-    encoded: EncodedEvents
-
-
-class _FlowEstimator(ConditionalDensityEstimator):  # type: ignore[misc]  # sbi has no types
-    """The estimator of :func:`as_sbi_estimator`; the shapes are documented there."""
-
-    net: Flow
-
-    def __init__(self, flow: Flow, max_elements: int) -> None:
-        frozen = copy.deepcopy(flow).requires_grad_(False)
-        super().__init__(frozen, (flow.data_dim,), (flow.theta_dim,))
-        self.eval()
-        self._max_elements = max_elements
-        self._known: _Known | None = None
-
-    def log_prob(self, input: Tensor, condition: Tensor, **_: Any) -> Tensor:  # noqa: A002 - sbi's
-        """Log-density: (S, B, d) or (B, d), (B, p) or (S, B, p) -> (S, B), in float64."""
-        self._check_input_shape(input)
-        self._check_condition_shape(condition)
-        x, theta, _ = self._broadcast_and_align(input, condition)
-        shape = x.shape[:2]
-        if 0 in shape:
-            raise InputError(
-                "at least one event and one theta",
-                f"shapes {tuple(input.shape)} and {tuple(condition.shape)}",
-                "leave the call out when there is nothing to evaluate",
-            )
-        x, theta = self._native(_without_repeats(x)), self._native(_without_repeats(theta))
-        encoded = self._encode(x.flatten(0, 1))
-        u = encoded.u.reshape(*x.shape[:2], -1)
-        constant = _accumulable(encoded.log_constant.reshape(x.shape[:2]))
-        return constant + self._log_prob_latent(u, theta, shape)
+    Arguments:
+        flow: The flow that it owns.
+    """
 
     def loss(self, input: Tensor, condition: Tensor, **_: Any) -> Tensor:  # noqa: A002 - sbi's
-        """Negative log-density of each event: (B, d), (B, p) -> (B,)."""
-        return -self.log_prob(input.unsqueeze(0), condition)[0]
-
-    def sample(
-        self,
-        sample_shape: torch.Size | tuple[int, ...],
-        condition: Tensor,
-        generator: Generator | None = None,
-        **_: Any,
-    ) -> Tensor:
-        """Draw events: K = ``sample_shape``, (B, p) -> (*K, B, d); seeded if a generator is given.
-
-        Without a generator the draws come from torch's global one, as sbi's do.
-        """
+        """Negative log-density of the latents: (B, d), (B, p) -> (B,)."""
+        self._check_input_shape(input)
         self._check_condition_shape(condition)
-        theta = self._native(condition).expand(*sample_shape, *condition.shape)
-        draws = self.net.sample(theta.reshape(-1, self.net.theta_dim), generator)
-        return draws.reshape(*theta.shape[:-1], self.net.data_dim)
-
-    def _native(self, values: Tensor) -> Tensor:
-        """Values in the precision and on the device of the flow; sbi knows float32 only."""
-        return values.to(next(self.net.parameters()))
-
-    def _encode(self, x: Tensor) -> EncodedEvents:
-        """Encode events (N, d), unless they are those of the call before."""
-        trained = any(weight.requires_grad for weight in self.net.parameters())
-        if torch.is_grad_enabled() and (trained or x.requires_grad):
-            return self.net.encode_events(x)
-        weights = self._state_of_weights()
-        known = self._known
-        if known is None or known.weights != weights or not torch.equal(known.x, x):
-            encoded = EventSetLikelihood(self.net, x, max_elements=self._max_elements).encoded
-            self._known = known = _Known(weights, x.detach().clone(), encoded)
-        return known.encoded
-
-    def _state_of_weights(self) -> list[tuple[int, int]]:
-        """Changes with every step of training, loading and moving of the weights."""
-        tensors = [*self.net.parameters(), *self.net.buffers()]
-        return [(tensor.data_ptr(), tensor._version) for tensor in tensors]
-
-    def _log_prob_latent(self, u: Tensor, theta: Tensor, shape: torch.Size) -> Tensor:
-        """Latent density in blocks: u and theta (S or 1, B or 1, ...) -> (S, B)."""
-        width = min(shape[1], self._max_elements)
-        height = self._max_elements // width
-        columns = [
-            torch.cat([self._block(u, theta, (rows, some)) for rows in _slices(shape[0], height)])
-            for some in _slices(shape[1], width)
-        ]
-        return torch.cat(columns, dim=1)
-
-    def _block(self, u: Tensor, theta: Tensor, block: tuple[slice, slice]) -> Tensor:
-        """Latent density of a block of rows (events) and columns (thetas)."""
-        return _accumulable(self.net.log_prob_latent(_cut(u, block), _cut(theta, block)))
+        with torch.no_grad():
+            u = self.net.encode(self._native(input))
+        return -self.net.log_prob_latent(u, self._native(condition))
 
 
-def _without_repeats(values: Tensor) -> Tensor:
-    """Undo the expansion of the leading dimensions: (S, B, k) -> (S or 1, B or 1, k)."""
-    for dim in (0, 1):
-        if values.stride(dim) == 0:
-            values = values.narrow(dim, 0, 1)
-    return values
+def _manifold_phases(model: str) -> tuple[Phase, ...]:
+    """Return the phases of a model's default algorithm that train its chart."""
+    algorithm = get_preset(model).algorithms[0]
+    phases = ALGORITHMS[algorithm]()
+    if any(phase.minimises.part == "all" for phase in phases):
+        raise ConfigError(
+            "a model that learns its manifold before its density",
+            f"{model}, which is trained by {algorithm!r}",
+            "choose another model, or train it here and use as_sbi_estimator",
+        )
+    return tuple(phase for phase in phases if phase.minimises.part == "chart")
 
 
-def _cut(values: Tensor, block: tuple[slice, slice]) -> Tensor:
-    """Cut a block out of (S or 1, B or 1, k); a dimension of one stays for broadcasting."""
-    rows, columns = (
-        part if size != 1 else slice(None)
-        for part, size in zip(block, values.shape[:2], strict=True)
-    )
-    return values[rows, columns]
-
-
-def _slices(length: int, step: int) -> list[slice]:
-    """Cut a range into slices."""
-    return [slice(start, start + step) for start in range(0, length, step)]
-
-
-def _accumulable(terms: Tensor) -> Tensor:
-    """Terms that can be added up by the thousand: in float64, where the device has it."""
-    return terms if terms.device.type == "mps" else terms.double()
+def _check_finite(theta: Tensor, x: Tensor) -> None:
+    """Fail if there are NaN or infinite values: sbi would train on them."""
+    for name, values in (("theta", theta), ("x", x)):
+        bad = int((~values.isfinite()).any(dim=-1).sum())
+        if bad:
+            raise DataError(
+                f"finite values in {name}",
+                f"{bad} of {len(values)} rows with NaN or infinite ones",
+                "leave these rows out before append_simulations",
+            )

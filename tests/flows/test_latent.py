@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from lfi_mflow.errors import ConfigError
+from lfi_mflow.errors import ConfigError, UnknownNameError
 from lfi_mflow.flows import LatentFlow, LatentSettings
 
 SMALL = LatentSettings(transforms=2, bins=4, hidden=8, components=3)
@@ -142,3 +142,51 @@ def test_gradients_with_respect_to_theta(make_latent):
 def test_settings_that_cannot_be(name, value):
     with pytest.raises(ConfigError, match=f"{name} >= .*found {value}"):
         LatentSettings(**{name: value})
+
+
+@pytest.fixture
+def linear():
+    """Latents that depend on two of three parameters by a straight line, and a flow on them."""
+    settings = LatentSettings(transforms=1, bins=4, hidden=8, components=2, centre="linear")
+    latent = LatentFlow(2, 3, settings).double()
+    theta = torch.stack([torch.rand(4000), torch.full((4000,), 0.3), torch.rand(4000)], dim=1)
+    theta = theta.double()
+    slope = torch.tensor([[4.0, 0.0, -1.0], [0.0, 0.0, 30.0]]).double()
+    noise = torch.tensor([0.1, 2.0]).double() * torch.randn(4000, 2).double()
+    u = 5 + theta @ slope.mT + noise
+    latent.standardise(u, theta)
+    return latent, slope
+
+
+def test_a_linear_centre_is_the_regression(linear):
+    latent, slope = linear
+    found = latent.u_slope / latent.theta_scale
+    torch.testing.assert_close(found, slope, rtol=0, atol=0.5)
+    assert found[:, 1].abs().max() < 1e-9  # a parameter that never changes
+    torch.testing.assert_close(latent.u_scale, torch.tensor([0.1, 2.0]).double(), rtol=0.1, atol=0)
+
+
+def test_the_density_with_a_linear_centre_moves_with_the_draws(linear):
+    latent, _ = linear
+    with torch.no_grad():  # no other dependence on theta
+        for weight in latent.flow.parameters():
+            weight.mul_(0.01)
+    theta = torch.tensor([[0.2, 0.3, 0.9]]).double()
+    shift = torch.tensor([[0.5, 0.0, -0.4]]).double()
+    here, there = (
+        latent.sample(point.expand(6, 3), torch.Generator().manual_seed(1))
+        for point in (theta, theta + shift)
+    )
+    moved = (shift / latent.theta_scale) @ latent.u_slope.mT
+    torch.testing.assert_close(there - here, moved.expand(6, 2), rtol=1e-2, atol=1e-2)
+    torch.testing.assert_close(
+        latent.log_prob(here + moved, theta + shift),
+        latent.log_prob(here, theta),
+        rtol=0,
+        atol=0.05,
+    )
+
+
+def test_an_unknown_centre_is_refused():
+    with pytest.raises(UnknownNameError, match="quadratic"):
+        LatentSettings(centre="quadratic")

@@ -1,260 +1,180 @@
-"""The sbi adapter: values, what is computed once, and sbi's posteriors against the grid."""
+"""An M-flow trained in a script of sbi: what is trained where, and the posteriors of sbi."""
 
-import pickle
-import subprocess
-import sys
-
+import numpy as np
 import pytest
 import torch
-from sbi.inference import RejectionPosterior, likelihood_estimator_based_potential
+from sbi.inference import NLE
+from sbi.inference.posteriors import (
+    MCMCPosteriorParameters,
+    RejectionPosteriorParameters,
+    VIPosteriorParameters,
+)
 from sbi.utils import BoxUniform
+from scipy import stats
 
-from lfi_mflow.errors import DataError, InputError
-from lfi_mflow.flows import Dimensions, build_flow
+from lfi_mflow.errors import ConfigError, DataError, ModelMismatchError, UnknownNameError
 from lfi_mflow.inference import EventSetLikelihood, grid_posterior, log_posterior
-from lfi_mflow.inference.sbi import as_sbi_estimator
+from lfi_mflow.inference.sbi import mflow
 from lfi_mflow.simulation import Prior, Uniform
+from lfi_mflow.training import Phase
 
-SETTINGS = {"chart": {"hidden": 8, "layers": 1, "blocks": 1}, "latent": {"transforms": 1}}
+WIDTH, EVENTS = 0.5, 8
+SMALL = {
+    "chart": {"hidden": 16, "layers": 2, "blocks": 1},
+    "latent": {"transforms": 1, "bins": 4, "hidden": 16, "components": 1},
+}
+CHART = (Phase("chart", "reconstruction", 12, 200, 2e-2),)
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    """Weights are drawn, and sbi draws, from the global generator only."""
+def arc(theta):
+    """Events on an arc in R^3, at t ~ N(theta, WIDTH^2): (N, 1) -> (N, 3)."""
+    t = theta[:, 0] + WIDTH * torch.randn(len(theta))
+    return torch.stack([t, 0.3 * t**2, torch.sin(t)], dim=1)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A trainer of sbi that has trained an M-flow, and its estimator."""
+    with torch.random.fork_rng(), pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("sbi"))  # sbi logs to the working directory
+        torch.manual_seed(11)
+        prior = BoxUniform(-torch.ones(1), torch.ones(1))
+        theta = prior.sample((3000,))
+        build = mflow(1, settings=SMALL, phases=CHART)
+        inference = NLE(prior, density_estimator=build, show_progress_bars=False)
+        inference.append_simulations(theta, arc(theta))
+        estimator = inference.train(
+            training_batch_size=300, learning_rate=5e-3, stop_after_epochs=5
+        )
+    return inference, estimator
+
+
+@pytest.fixture(scope="module")
+def observed():
+    """Events at theta = 0.2, and mean and sd of their exact posterior."""
     with torch.random.fork_rng():
-        torch.manual_seed(4)
-        yield
+        torch.manual_seed(12)
+        x = arc(torch.full((EVENTS, 1), 0.2))
+    mean, sd = x[:, 0].mean().item(), WIDTH / EVENTS**0.5
+    exact = stats.truncnorm((-1 - mean) / sd, (1 - mean) / sd, mean, sd)
+    return x, exact.mean(), exact.std()
 
 
-@pytest.fixture
-def make_flow():
-    """A function that makes an M-flow whose chart and latent density are far from trivial."""
-
-    @torch.no_grad()
-    def make(p=2, dtype=torch.float64):
-        flow = build_flow("m-flow", Dimensions(data=3, latent=2, theta=p), SETTINGS)
-        for weight in flow.parameters():
-            weight.add_(0.2 * torch.randn(weight.shape))
-        flow.standardisation.scale.copy_(torch.logspace(-1, 1, 3))
-        flow.latent.theta_scale.fill_(0.3)  # so that ten events say something about theta
-        return flow.to(dtype).eval()
-
-    return make
+def test_the_manifold_is_learned_before_the_loop_of_sbi(trained, observed):
+    _, estimator = trained
+    flow, (x, _, _) = estimator.net, observed
+    assert flow.reconstruction_error(x).mean() < 0.03  # the arc is 0.3 wide off its chord
+    trains = {name.split(".")[0] for name, w in flow.named_parameters() if w.requires_grad}
+    assert trains == {"latent"}
 
 
-@pytest.fixture
-def flow(make_flow):
-    return make_flow()
+def test_the_grid_of_this_package_agrees_with_the_exact_posterior(trained, observed):
+    _, estimator = trained
+    x, mean, sd = observed
+    prior = Prior((Uniform(-1.0, 1.0),))
+    grid = grid_posterior(log_posterior(EventSetLikelihood(estimator.net, x), prior), prior)
+    assert grid.mean.item() == pytest.approx(mean, abs=0.25 * sd)
+    assert grid.sd.item() == pytest.approx(sd, rel=0.15)
 
 
-def make_potential(estimator, x, p=1):
-    prior = BoxUniform(-torch.ones(p), torch.ones(p))
-    return likelihood_estimator_based_potential(estimator, prior, x)[0], prior
-
-
-def test_the_inference_room_does_not_import_sbi():
-    code = "import lfi_mflow.inference, sys; sys.exit('sbi' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-@pytest.mark.parametrize("max_elements", [1, 3, 7, 1000])
 @pytest.mark.parametrize(
-    ("x_shape", "theta_shape", "shape"),
+    ("sample_with", "parameters"),
     [
-        ((5, 4), (4,), (5, 4)),
-        ((4,), (4,), (1, 4)),
-        ((5, 1), (4,), (5, 4)),
-        ((5, 4), (1,), (5, 4)),
-        ((5, 4), (5, 4), (5, 4)),
-        ((1, 4), (1,), (1, 4)),
+        ("rejection", RejectionPosteriorParameters(num_iter_to_find_max=10)),
+        ("mcmc", MCMCPosteriorParameters(num_chains=20, warmup_steps=20, init_strategy="proposal")),
+        ("vi", VIPosteriorParameters(q="gaussian")),
     ],
 )
-def test_values_are_those_of_the_flow(flow, x_shape, theta_shape, shape, max_elements):
-    x = torch.randn(*x_shape, 3, dtype=torch.float64)
-    theta = torch.randn(*theta_shape, 2, dtype=torch.float64)
-    found = as_sbi_estimator(flow, max_elements=max_elements).log_prob(x, theta)
-    wanted = flow.log_prob(
-        x.expand(*shape, 3).reshape(-1, 3), theta.expand(*shape, 2).reshape(-1, 2)
-    )
-    assert found.shape == shape
-    torch.testing.assert_close(found, wanted.reshape(shape), rtol=1e-9, atol=1e-9)
-
-
-@pytest.mark.parametrize("events", [1, 4])
-def test_every_event_meets_every_theta(flow, events):
-    x = torch.randn(events, 1, 3, dtype=torch.float64).expand(-1, 6, -1)  # as sbi expands it
-    theta = torch.randn(6, 2, dtype=torch.float64)
-    found = as_sbi_estimator(flow, max_elements=4).log_prob(x, theta)
-    for column in range(6):
-        wanted = flow.log_prob(x[:, column], theta[column].expand(events, 2))
-        torch.testing.assert_close(found[:, column], wanted)
-
-
-def test_the_loss_is_one_number_per_event(flow):
-    x, theta = torch.randn(6, 3), torch.randn(6, 2)
-    loss = as_sbi_estimator(flow).loss(x, theta)
-    assert loss.shape == (6,)
-    torch.testing.assert_close(loss, -flow.log_prob(x.double(), theta.double()))
-
-
-def test_draws_belong_to_their_theta(flow):
-    estimator, theta = as_sbi_estimator(flow), torch.randn(5, 2)
-    draws = estimator.sample((4, 2), theta, generator=torch.Generator().manual_seed(1))
-    rows = theta.double().repeat(8, 1)
-    wanted = flow.sample(rows, torch.Generator().manual_seed(1)).reshape(4, 2, 5, 3)
-    torch.testing.assert_close(draws, wanted)
-    assert estimator.sample((), theta).shape == (5, 3)
-    draws, log_prob = estimator.sample_and_log_prob((7,), theta)
-    assert (draws.shape, log_prob.shape) == ((7, 5, 3), (7, 5))
+@pytest.mark.filterwarnings("ignore:Converting a tensor with requires_grad")  # sbi's own
+@pytest.mark.statistical
+def test_the_posteriors_of_sbi_agree_with_the_exact_one(trained, observed, sample_with, parameters):
+    """Within a quarter of the width; 1000 draws, less if correlated, leave a twentieth."""
+    inference, _ = trained
+    x, mean, sd = observed
+    torch.manual_seed(13)
+    np.random.seed(13)  # sbi's slice sampler draws from numpy's global generator
+    posterior = inference.build_posterior(sample_with=sample_with, posterior_parameters=parameters)
+    posterior.set_default_x(x)
+    if sample_with == "vi":
+        posterior.train(
+            learning_rate=0.02, max_num_iters=500, quality_control=False, show_progress_bar=False
+        )
+    draws = posterior.sample((1000,), show_progress_bars=False)
+    assert draws.mean().item() == pytest.approx(mean, abs=0.25 * sd)
+    assert draws.std().item() == pytest.approx(sd, rel=0.2)
 
 
 @pytest.fixture
-def counted(flow, monkeypatch):
-    """An estimator, and the list of the numbers of events that it encoded."""
-    estimator, rows = as_sbi_estimator(flow), []
+def simulations():
+    theta = 2 * torch.rand(400, 1) - 1
+    return theta, arc(theta)
+
+
+def test_equal_seeds_build_equal_estimators(simulations):
+    short = (Phase("chart", "reconstruction", 1, 100, 1e-2),)
+    first, again, other = (
+        mflow(1, settings=SMALL, phases=short, seed=seed)(*simulations) for seed in (1, 1, 2)
+    )
+    theta, x = simulations
+    torch.testing.assert_close(first.log_prob(x, theta), again.log_prob(x, theta))
+    assert (first.log_prob(x, theta) - other.log_prob(x, theta)).abs().max() > 1e-2
+
+
+def test_the_loss_is_the_density_without_the_volume(simulations):
+    theta, x = simulations
+    estimator = mflow(1, settings=SMALL, phases=CHART[:0])(theta, x)
+    flow = estimator.net
+    wanted = -flow.log_prob(x, theta) + flow.encode_events(x).log_constant
+    torch.testing.assert_close(estimator.loss(x, theta), wanted, rtol=1e-4, atol=1e-4)
+    estimator.loss(x, theta).mean().backward()
+    touched = {name.split(".")[0] for name, w in flow.named_parameters() if w.grad is not None}
+    assert touched == {"latent"}
+
+
+def test_latents_are_standardised_on_the_learned_chart(simulations):
+    theta, x = simulations
+    flow = mflow(1, settings=SMALL, phases=CHART)(theta, x).net
+    u = flow.encode(x)
+    torch.testing.assert_close(flow.latent.u_mean, u.mean(0), rtol=0, atol=0.2)
+    torch.testing.assert_close(flow.latent.u_scale, u.std(0), rtol=0.1, atol=0)
+
+
+def test_a_density_phase_comes_before_the_loop_of_sbi(simulations):
+    theta, x = simulations
+    density = Phase("latent", "latent-likelihood", 20, 100, 1e-2)
+    losses = [
+        mflow(1, settings=SMALL, phases=phases)(theta, x).loss(x, theta).mean().item()
+        for phases in (CHART, (*CHART, density))
+    ]
+    assert losses[1] < losses[0] - 0.05
+
+
+def test_events_are_encoded_once_while_the_density_can_train(simulations, monkeypatch):
+    theta, x = simulations
+    estimator, rows = mflow(1, settings=SMALL, phases=CHART[:0])(theta, x), []
     encode = estimator.net.encode_events
     monkeypatch.setattr(estimator.net, "encode_events", lambda x: rows.append(len(x)) or encode(x))
-    return estimator, rows
-
-
-@pytest.mark.parametrize("track_gradients", [True, False])
-def test_observed_events_are_encoded_once(counted, flow, track_gradients):
-    estimator, rows = counted
-    potential, prior = make_potential(estimator, torch.randn(10, 3), p=2)
-    for thetas in (50, 1, 20):
-        potential(prior.sample((thetas,)), track_gradients=track_gradients)
+    for _ in range(3):
+        estimator.log_prob(x[:10].unsqueeze(1), theta[:5])
+        with torch.no_grad():
+            next(estimator.net.latent.parameters()).add_(0.1)  # a step of training
     assert rows == [10]
-    other, theta = torch.randn(10, 3), prior.sample((3,))
-    potential.set_x(other)
-    found = potential(theta) - prior.log_prob(theta)
-    assert rows == [10, 10]
-    torch.testing.assert_close(found, EventSetLikelihood(flow, other.double())(theta))
 
 
-def test_new_weights_are_noticed(counted, make_flow):
-    estimator, rows = counted
-    x, theta, other = torch.randn(6, 3), torch.randn(6, 2), make_flow()
-    estimator.log_prob(x, theta)
-    estimator.net.load_state_dict(other.state_dict())
-    found = estimator.log_prob(x, theta)[0]
-    torch.testing.assert_close(found, other.log_prob(x.double(), theta.double()))
-    assert rows == [6, 6]
-    estimator.to(torch.float32)
-    assert estimator.log_prob(x, theta).shape == (1, 6)
-    assert rows == [6, 6, 6]
+def test_an_ambient_flow_has_no_phase_before(simulations):
+    estimator = mflow(None, model="af", settings={"latent": SMALL["latent"]})(*simulations)
+    assert estimator.net.latent_dim == 3
+    assert estimator.sample((2,), torch.zeros(4, 1)).shape == (2, 4, 3)
 
 
-def test_blocks_bound_the_memory(gaussian_flow):
-    estimator = as_sbi_estimator(gaussian_flow(1), max_elements=100)
-    potential, prior = make_potential(estimator, torch.randn(30, 1))
-    potential(prior.sample((400,)))
-    assert 50 < estimator.net.largest_call <= 100
-
-
-def test_many_events_are_added_up_in_double_precision(gaussian_flow):
-    x = 50.0 + torch.randn(200_000, 1)
-    single = gaussian_flow(1)
-    potential, prior = make_potential(as_sbi_estimator(single), x)
-    theta = torch.tensor([[-0.5], [0.0], [0.5]])
-    exact = EventSetLikelihood(single, x)(theta)
-    with torch.no_grad():
-        found = potential(theta) - prior.log_prob(theta)
-        naive = torch.stack([single.log_prob(x, row.expand_as(x)).sum() for row in theta])
-    assert (found - exact).abs().max() < 1e-2
-    assert (naive - exact).abs().max() > 1.0  # what sbi would have done with float32 terms
-
-
-def test_gradients_are_those_of_the_flow(flow):
-    estimator = as_sbi_estimator(flow)
-    x = torch.randn(6, 3, dtype=torch.float64)
-    theta = torch.randn(6, 2, dtype=torch.float64, requires_grad=True)
-    (wanted,) = torch.autograd.grad(flow.log_prob(x, theta).sum(), theta)
-    (found,) = torch.autograd.grad(estimator.log_prob(x, theta).sum(), theta)
-    torch.testing.assert_close(found, wanted)
-    x.requires_grad_(True)  # known events, but now they are differentiated
-    (wanted,) = torch.autograd.grad(flow.log_prob(x, theta).sum(), x)
-    (found,) = torch.autograd.grad(estimator.log_prob(x, theta).sum(), x)
-    torch.testing.assert_close(found, wanted)
-
-
-def test_training_can_go_on_once_asked_for(flow):
-    estimator = as_sbi_estimator(flow)
-    x, theta = torch.randn(6, 3, dtype=torch.float64), torch.randn(6, 2, dtype=torch.float64)
-    assert not estimator.loss(x, theta).requires_grad
-    estimator.requires_grad_(True)
-    estimator.loss(x, theta).sum().backward()
-    (-flow.log_prob(x, theta)).sum().backward()
-    wanted = {name: weight.grad for name, weight in flow.named_parameters()}
-    assert any(name.startswith("chart") and grad.any() for name, grad in wanted.items())
-    for name, weight in estimator.net.named_parameters():
-        torch.testing.assert_close(weight.grad, wanted[name])
-
-
-def test_the_flow_of_the_user_stays_as_it_is(flow):
-    flow.train()
-    estimator = as_sbi_estimator(flow)
-    estimator.to(torch.float32)
-    weights = list(flow.parameters())
-    assert flow.training
-    assert not estimator.training
-    assert all(weight.requires_grad and weight.dtype == torch.float64 for weight in weights)
-
-
-def test_it_survives_pickling(flow):
-    estimator, x, theta = as_sbi_estimator(flow), torch.randn(6, 3), torch.randn(6, 2)
-    wanted = estimator.log_prob(x, theta)
-    again = pickle.loads(pickle.dumps(estimator))
-    torch.testing.assert_close(again.log_prob(x, theta), wanted)
-    torch.testing.assert_close(again.log_prob(x + 1, theta), estimator.log_prob(x + 1, theta))
-
-
-def test_what_does_not_fit_is_refused(flow):
-    estimator = as_sbi_estimator(flow)
-    with pytest.raises(ValueError, match="input"):
-        estimator.log_prob(torch.zeros(4, 2), torch.zeros(4, 2))
-    with pytest.raises(ValueError, match="condition"):
-        estimator.log_prob(torch.zeros(4, 3), torch.zeros(4, 1))
-    with pytest.raises(ValueError, match="condition"):
-        estimator.sample((2,), torch.zeros(4, 3))
-    with pytest.raises(InputError, match="at least one event"):
-        estimator.log_prob(torch.zeros(4, 1, 3), torch.zeros(0, 2))
-    x = torch.zeros(4, 3)
-    x[2, 1] = torch.nan
-    with pytest.raises(DataError, match="row 2"):
-        estimator.log_prob(x, torch.zeros(4, 2))
-
-
-@pytest.fixture
-def observed(make_flow):
-    """A flow of one parameter, ten of its events at theta = 0.3, and the grid posterior."""
-    flow = make_flow(p=1, dtype=torch.float32)
-    with torch.no_grad():
-        x = flow.sample(torch.full((10, 1), 0.3))
-    prior = Prior((Uniform(-1.0, 1.0),))
-    return flow, x, grid_posterior(log_posterior(EventSetLikelihood(flow, x), prior), prior)
-
-
-def test_the_potential_of_sbi_is_the_posterior_of_the_grid(observed):
-    flow, x, grid = observed
-    potential, _ = make_potential(as_sbi_estimator(flow), x)
-    theta = torch.linspace(-1.0, 1.0, 4001)[:-1] + 0.00025  # the middles of 4000 bins
-    density = potential(theta.unsqueeze(-1), track_gradients=False)
-    weight = (density - density.max()).exp()
-    weight /= weight.sum()
-    mean = (weight * theta).sum()
-    sd = (weight * (theta - mean) ** 2).sum().sqrt()
-    assert grid.sd.item() < 0.45  # the prior alone has 0.58
-    assert mean.item() == pytest.approx(grid.mean.item(), abs=2e-3 * grid.sd.item())
-    assert sd.item() == pytest.approx(grid.sd.item(), rel=2e-3)
-
-
-@pytest.mark.statistical
-def test_draws_of_sbi_follow_the_posterior_of_the_grid(observed):
-    """Mean and sd within 4 standard errors; 3000 independent draws."""
-    flow, x, grid = observed
-    potential, prior = make_potential(as_sbi_estimator(flow), x)
-    posterior = RejectionPosterior(potential, prior, num_iter_to_find_max=20)
-    draws = posterior.sample((3000,), x=x, show_progress_bars=False).double()
-    sd = grid.sd.item()
-    assert draws.mean().item() == pytest.approx(grid.mean.item(), abs=4 * sd / 3000**0.5)
-    assert draws.std().item() == pytest.approx(sd, abs=4 * sd / 6000**0.5)
+def test_bad_input_is_refused(simulations):
+    theta, x = simulations
+    with pytest.raises(UnknownNameError, match="m-flow"):
+        mflow(1, model="mflow")
+    with pytest.raises(ConfigError, match="before its density"):
+        mflow(1, model="pie")
+    with pytest.raises(ModelMismatchError, match="theta"):
+        mflow(1, settings={"conditional_chart": True})(theta, x)
+    x[3, 0] = torch.nan
+    with pytest.raises(DataError, match="1 of 400 rows"):
+        mflow(1)(theta, x)
