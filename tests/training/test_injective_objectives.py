@@ -22,6 +22,7 @@ from lfi_mflow.training import (
     train_model,
 )
 
+BETA = 1e-6  # so that the gradient is that of the likelihood
 LATENT = LatentSettings(transforms=1, bins=4, hidden=8, components=2)
 
 
@@ -95,21 +96,21 @@ def test_all_probes_give_the_exact_gradient_where_the_encoder_is_the_pseudo_inve
     tied, objective
 ):
     flow, batch = tied
-    exact = _gradients(PenalisedLikelihood(7.0), flow, batch)
-    found = _gradients(objective(beta=7.0, probes=3, noise=0.0), flow, batch)
+    exact = _gradients(PenalisedLikelihood(BETA), flow, batch)
+    found = _gradients(objective(beta=BETA, probes=3, noise=0.0), flow, batch)
     assert (found - exact).norm() < 1e-6 * exact.norm()
     without = -flow.latent.log_prob(flow.encode(batch.prepared), batch.theta).mean()
     flow.zero_grad()
     without.backward()
     part = torch.cat([p.grad.flatten() for p in flow.chart.parameters()])
-    distance = _gradients(PenalisedLikelihood(7.0), flow, batch)[: len(part)]
+    distance = _gradients(PenalisedLikelihood(BETA), flow, batch)[: len(part)]
     assert (part - distance).norm() > 1e-2 * distance.norm()  # the volume takes part
 
 
 def test_a_single_probe_gives_it_on_average(tied):
     flow, batch = tied
-    exact = _gradients(PenalisedLikelihood(7.0), flow, batch)
-    draws = [_gradients(FreeForm(7.0, noise=0.0), flow, batch, seed) for seed in range(200)]
+    exact = _gradients(PenalisedLikelihood(BETA), flow, batch)
+    draws = [_gradients(FreeForm(BETA, noise=0.0), flow, batch, seed) for seed in range(200)]
     mean, spread = torch.stack(draws).mean(0), torch.stack(draws).std(0)
     assert spread.max() > 1e-3
     assert ((mean - exact).abs() <= 5 * spread / 200**0.5 + 1e-9).all()
@@ -148,8 +149,8 @@ def test_the_refined_surrogate_pulls_encoder_and_decoder_together(a, b):
 def test_conjugate_gradients_give_the_exact_gradient_of_a_rectangular_flow(make_flow, d, n):
     flow = make_flow("rf", d, n)
     batch = Batch(torch.randn(20, d).double(), torch.zeros(20, 1).double())
-    exact = _gradients(PenalisedLikelihood(3.0), flow, batch)
-    objective = RectangularFlow(3.0, probes=n, iterations=3 * n, tolerance=1e-12)
+    exact = _gradients(PenalisedLikelihood(BETA), flow, batch)
+    objective = RectangularFlow(BETA, probes=n, iterations=3 * n, tolerance=1e-12)
     found = _gradients(objective, flow, batch)
     assert (found - exact).norm() < 1e-6 * exact.norm()
 
@@ -157,16 +158,18 @@ def test_conjugate_gradients_give_the_exact_gradient_of_a_rectangular_flow(make_
 def test_fewer_iterations_are_a_worse_gradient_and_are_reported(make_flow):
     flow = make_flow("rf", 6, 4)
     batch = Batch(torch.randn(20, 6).double(), torch.zeros(20, 1).double())
-    exact = _gradients(PenalisedLikelihood(), flow, batch)
+    exact = _gradients(PenalisedLikelihood(BETA), flow, batch)
     errors, residuals = [], []
-    for iterations in (1, 2, 8):
-        objective = RectangularFlow(probes=4, iterations=iterations, tolerance=1e-12)
+    for iterations in (1, 2, 16):
+        objective = RectangularFlow(BETA, probes=4, iterations=iterations, tolerance=1e-12)
         errors.append((_gradients(objective, flow, batch) - exact).norm())
         parts = objective.validate(flow, batch, torch.Generator().manual_seed(0))
         assert (parts["cg_iterations"] <= iterations).all()
         residuals.append(parts["cg_residual"].mean())
-    assert errors[2] < 1e-6 * exact.norm() < 1e-2 * exact.norm() < min(errors[:2])
-    assert residuals[2] < 1e-9 < 1e-3 < min(residuals[:2])
+    assert errors[2] < 1e-6 * exact.norm()
+    assert min(errors[:2]) > 1e-2 * exact.norm()
+    assert residuals[2] < 1e-9
+    assert min(residuals[:2]) > 1e-3
     early = RectangularFlow(probes=4, iterations=8, tolerance=0.9)
     parts = early.validate(flow, batch, torch.Generator().manual_seed(0))
     assert (parts["cg_iterations"] < 8).all()
