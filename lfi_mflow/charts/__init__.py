@@ -2,8 +2,18 @@
 
 from lfi_mflow.charts.bijection import Bijection, Composition
 from lfi_mflow.charts.chart import Chart
+from lfi_mflow.charts.conformal import (
+    ConformalBijection,
+    ConformalChart,
+    ConformalSettings,
+    Rotation,
+    Scaling,
+    Shift,
+    SpecialConformal,
+)
 from lfi_mflow.charts.coupling import CouplingChart, CouplingSettings, SplineCoupling
 from lfi_mflow.charts.encoded import AutoencoderChart, EncodedChart, GeneratorChart
+from lfi_mflow.charts.hypersurface import HypersurfaceChart
 from lfi_mflow.charts.linear import Standardisation, TriangularLinear
 from lfi_mflow.charts.networks import NetworkSettings, ResidualNetwork
 from lfi_mflow.charts.prescribed import PRESCRIBED, SphereChart, TorusChart
@@ -15,13 +25,21 @@ __all__ = [
     "Bijection",
     "Chart",
     "Composition",
+    "ConformalBijection",
+    "ConformalChart",
+    "ConformalSettings",
     "CouplingChart",
     "CouplingSettings",
     "EncodedChart",
     "GeneratorChart",
+    "HypersurfaceChart",
     "NetworkSettings",
     "RationalQuadraticSpline",
     "ResidualNetwork",
+    "Rotation",
+    "Scaling",
+    "Shift",
+    "SpecialConformal",
     "SphereChart",
     "SplineCoupling",
     "Standardisation",

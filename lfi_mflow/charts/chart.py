@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lfi_mflow.charts.bijection import Bijection
+from lfi_mflow.charts.linear import Standardisation
 from lfi_mflow.errors import ConfigError, InputError
 
 __all__ = ["Chart"]
@@ -64,6 +65,20 @@ class Chart(nn.Module, ABC):
     @abstractmethod
     def decode(self, u: Tensor, theta: Tensor | None = None) -> Tensor:
         """Points of the manifold: (B, n) -> (B, d), with theta (B, p)."""
+
+    def log_volume(
+        self, u: Tensor, standardisation: Standardisation, theta: Tensor | None = None
+    ) -> Tensor | None:
+        """Log-volume V of the chart and a standardisation after it, in closed form: (B,).
+
+        None where there is no closed form, and V has to be computed from derivatives.
+
+        Arguments:
+            u: Coordinates on the manifold, with shape (B, n).
+            standardisation: What the points of the manifold go through.
+            theta: Parameters with shape (B, p), for a conditional chart.
+        """
+        return None
 
     @torch.no_grad()
     def standardise_theta(self, mean: Tensor, scale: Tensor) -> None:

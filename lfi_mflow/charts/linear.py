@@ -129,6 +129,29 @@ class Standardisation(Bijection):
         """Map data to latents with log|det dz/dx|: (B, d) -> (B, d), (B,)."""
         return self.inverse(x), -self.scale.log().sum().expand(x.shape[:-1])
 
+    def log_area(self, normal: Tensor) -> Tensor:
+        r"""Log-factor of the area of hypersurfaces, by their normals N: (B, d) -> (B,).
+
+        .. math:: \log |\det M| + \log (|M^{-T} N| / |N|), \qquad M = \mathrm{diag}(s) Q
+
+        (Nanson's formula).
+
+        Arguments:
+            normal: Normals in standardised coordinates, of any length, with shape (B, d).
+        """
+        turned = (normal @ self.axes.T) / self.scale
+        length = torch.linalg.vector_norm(turned, dim=-1) / torch.linalg.vector_norm(normal, dim=-1)
+        return self.scale.log().sum() + length.log()
+
+    def log_common_scale(self) -> Tensor | None:
+        """Logarithm of the one scale that all features share, with shape (); None if they do not.
+
+        Then the standardisation is a similarity, which keeps angles.
+        """
+        if bool((self.scale == self.scale[0]).all()):
+            return self.scale[0].log()
+        return None
+
 
 def _shared_scale(spread: Tensor, units: Sequence[Hashable]) -> Tensor:
     """Give features of one unit their common root-mean-square spread."""

@@ -13,9 +13,11 @@ from typing import Any, Generic, TypeVar
 from lfi_mflow.charts import (
     PRESCRIBED,
     AutoencoderChart,
+    ConformalChart,
     CouplingChart,
     EncodedChart,
     GeneratorChart,
+    HypersurfaceChart,
     Standardisation,
 )
 from lfi_mflow.config import from_table
@@ -30,10 +32,12 @@ from lfi_mflow.flows.relaxed import RelaxedInjectiveFlow
 from lfi_mflow.flows.settings import (
     AmbientSettings,
     AutoencoderSettings,
+    ConformalFlowSettings,
     Dimensions,
     EncodedSettings,
     FlowSettings,
     GanSettings,
+    HypersurfaceSettings,
     ManifoldSettings,
     OriginalPieSettings,
     PieSettings,
@@ -132,6 +136,24 @@ def _pae(dimensions: Dimensions, settings: AutoencoderSettings) -> Flow:
     return ManifoldFlow(
         Standardisation(dimensions.data),
         _autoencoder(dimensions, settings),
+        _latent(dimensions, settings),
+    )
+
+
+def _cef(dimensions: Dimensions, settings: ConformalFlowSettings) -> Flow:
+    """Build a conformal embedding flow: a plane or sphere, conditional spline flow on it."""
+    return ManifoldFlow(
+        Standardisation(dimensions.data),
+        ConformalChart(dimensions.data, dimensions.latent, settings.chart),
+        _latent(dimensions, settings),
+    )
+
+
+def _hypersurface(dimensions: Dimensions, settings: HypersurfaceSettings) -> Flow:
+    """Build a flow on a closed hypersurface: its radius, conditional spline flow on the sphere."""
+    return ManifoldFlow(
+        Standardisation(dimensions.data),
+        HypersurfaceChart(dimensions.data, dimensions.latent, settings.radius),
         _latent(dimensions, settings),
     )
 
@@ -241,6 +263,46 @@ PRESETS: Mapping[str, Preset[Any]] = {
             algorithms=("penalised",),
             settings=AutoencoderSettings,
             build=_rif,
+        ),
+        Preset(
+            name="fif",
+            summary="free-form injective flow: two free networks and a density, trained at once",
+            limits="a density only as far as encoder and decoder agree; the decoder may fold",
+            reference="hausdorff",
+            source="Sorrenson et al. 2024, arXiv:2306.01843",
+            algorithms=("free-form", "nae", "sequential", "penalised"),
+            settings=AutoencoderSettings,
+            build=_pae,
+        ),
+        Preset(
+            name="rf",
+            summary="rectangular flow: the parts of an M-flow, trained at once with the volume",
+            limits="one chart, as m-flow; every step of training pays for the volume",
+            reference="hausdorff",
+            source="Caterini et al. 2021, arXiv:2106.01413",
+            algorithms=("penalised", "rectangular"),
+            settings=ManifoldSettings,
+            build=_m_flow,
+        ),
+        Preset(
+            name="cef",
+            summary="conformal embedding flow: a plane or sphere that is fitted, density on it",
+            limits="planes and spheres only, and no others: that is all that conformal maps reach",
+            reference="hausdorff",
+            source="Ross and Cresswell 2021, arXiv:2106.05275",
+            algorithms=("sequential", "penalised", "scandal"),
+            settings=ConformalFlowSettings,
+            build=_cef,
+        ),
+        Preset(
+            name="hypersurface",
+            summary="closed hypersurface by its radius in every direction, density on it",
+            limits="n = d - 1, and every ray from the centre meets the manifold once",
+            reference="hausdorff",
+            source="Negri et al. 2025, arXiv:2406.09116",
+            algorithms=("sequential", "penalised", "scandal"),
+            settings=HypersurfaceSettings,
+            build=_hypersurface,
         ),
         Preset(
             name="pie",

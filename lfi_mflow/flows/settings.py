@@ -10,17 +10,19 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
-from lfi_mflow.charts import CouplingSettings, NetworkSettings
+from lfi_mflow.charts import ConformalSettings, CouplingSettings, NetworkSettings
 from lfi_mflow.errors import ConfigError
 from lfi_mflow.flows.latent import LatentSettings
 
 __all__ = [
     "AmbientSettings",
     "AutoencoderSettings",
+    "ConformalFlowSettings",
     "Dimensions",
     "EncodedSettings",
     "FlowSettings",
     "GanSettings",
+    "HypersurfaceSettings",
     "ManifoldSettings",
     "OriginalPieSettings",
     "PieSettings",
@@ -207,6 +209,42 @@ class AutoencoderSettings(FlowSettings):
         d, n = dimensions.data, dimensions.latent
         chart = self.encoder.least_elements(d, n) + self.decoder.least_elements(n, d)
         return chart + self.latent.least_elements(n, dimensions.theta)
+
+
+@dataclass(frozen=True)
+class ConformalFlowSettings(FlowSettings):
+    """The architecture of a conformal embedding flow.
+
+    Arguments:
+        chart: The conformal bijection of the chart.
+        latent: The latent flow.
+    """
+
+    chart: ConformalSettings = field(default_factory=ConformalSettings)
+    latent: LatentSettings = field(default_factory=LatentSettings)
+
+    def least_elements(self, dimensions: Dimensions) -> int:
+        """Return a lower bound of the number of weights."""
+        chart = self.chart.least_elements(dimensions.data)
+        return chart + self.latent.least_elements(dimensions.latent, dimensions.theta)
+
+
+@dataclass(frozen=True)
+class HypersurfaceSettings(FlowSettings):
+    """The architecture of a flow on a star-like hypersurface.
+
+    Arguments:
+        radius: The network of the radius as a function of the direction.
+        latent: The latent flow.
+    """
+
+    radius: NetworkSettings = field(default_factory=NetworkSettings)
+    latent: LatentSettings = field(default_factory=LatentSettings)
+
+    def least_elements(self, dimensions: Dimensions) -> int:
+        """Return a lower bound of the number of weights."""
+        radius = self.radius.least_elements(dimensions.data, 1)
+        return radius + self.latent.least_elements(dimensions.latent, dimensions.theta)
 
 
 @dataclass(frozen=True)

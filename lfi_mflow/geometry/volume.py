@@ -82,7 +82,7 @@ def log_volume_bound(
 
 def _jacobian(decode: Callable[..., Tensor], u: Tensor, *condition: Tensor) -> Tensor:
     """Jacobian of the map by n tangents at once: (B, n) -> (B, d, n)."""
-    _load_forward_mode()
+    load_forward_mode()
     unit = torch.eye(u.shape[-1], dtype=u.dtype, device=u.device)
 
     def push(tangent: Tensor) -> Tensor:
@@ -143,7 +143,7 @@ def half_log_det_gram(matrix: Tensor) -> Tensor:
 
 
 @functools.cache
-def _load_forward_mode() -> None:
+def load_forward_mode() -> None:
     """Use forward mode once: torch then compiles what it needs with its own deprecated tool."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)

@@ -19,6 +19,7 @@ class EpochRecord:
         validation: Mean validation loss at the end of the epoch.
         learning_rate: Learning rate of the last step.
         seconds: Wall-clock time.
+        validation_parts: Means of what else the objective says of validation events.
     """
 
     epoch: int
@@ -26,6 +27,7 @@ class EpochRecord:
     validation: float
     learning_rate: float
     seconds: float
+    validation_parts: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -37,12 +39,15 @@ class PhaseRecord:
         objective: Name of its objective.
         keeps: Whether the weights of its best epoch are kept, or of its last.
         epochs: The epochs so far.
+        measures: Whether the training losses measure what the validation losses do, or
+            are values of a surrogate, which say nothing.
     """
 
     name: str
     objective: str
     keeps: Literal["best", "last"] = "best"
     epochs: list[EpochRecord] = field(default_factory=list)
+    measures: Literal["loss", "surrogate"] = "loss"
 
     @property
     def best_epoch(self) -> int:
@@ -58,10 +63,13 @@ class PhaseRecord:
     def diverged(self) -> bool:
         """Whether both losses ended above where the first of at least three epochs left them.
 
-        A validation loss that rises alone is overfitting, or noise.
+        A validation loss that rises alone is overfitting, or noise; with a surrogate, it is
+        all there is.
         """
         first, last = self.epochs[0], self.epochs[-1]
-        rose = last.validation > first.validation and last.train > first.train
+        rose = last.validation > first.validation and (
+            last.train > first.train or self.measures == "surrogate"
+        )
         return rose and len(self.epochs) > 2 and self.keeps == "best"
 
     @property
@@ -104,6 +112,7 @@ class History:
                     phase["objective"],
                     phase["keeps"],
                     [EpochRecord(**record) for record in phase["epochs"]],
+                    phase.get("measures", "loss"),
                 )
                 for phase in table["phases"]
             ]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +24,8 @@ from lfi_mflow.flows import Flow
 from lfi_mflow.training.checkpoint import Checkpoint, CheckpointFile
 from lfi_mflow.training.events import Batch, TrainingEvents
 from lfi_mflow.training.history import EpochRecord, History, PhaseRecord
-from lfi_mflow.training.objectives import advice_on_failure, chart_of, trained_part
+from lfi_mflow.training.objective import chart_of
+from lfi_mflow.training.objectives import advice_on_failure, trained_part
 from lfi_mflow.training.phases import Phase, learning_rate_factor
 
 __all__ = ["Progress", "ProgressCallback", "fit"]
@@ -162,7 +164,12 @@ class _PhaseRun:
         flow.eval()
         self.events = events.prepare(lambda x, theta: self.objective.prepare(flow, x, theta))
         self.steps = self.events.steps(phase.batch_size)
-        self.record = PhaseRecord(phase.name, phase.objective, self.objective.keeps)
+        self.record = PhaseRecord(
+            phase.name,
+            phase.objective,
+            self.objective.keeps,
+            measures=self.objective.measures,
+        )
         self.generator = torch.Generator()
         self.best: dict[str, Any] = {}
         self.last_report = 0.0
@@ -204,7 +211,8 @@ class _PhaseRun:
             norms.append(norm)
             self._report(epoch * self.steps + step + 1, loss, rate, epoch_ended=False)
         self._check(epoch, torch.stack(losses), torch.stack(norms))
-        validation = self._validate()
+        parts = self._validate()
+        validation = parts.pop("loss")
         if not math.isfinite(validation):
             raise TrainingError(
                 f"expected a finite validation loss, found {validation} in phase "
@@ -212,7 +220,7 @@ class _PhaseRun:
             )
         train = torch.stack(losses).mean().item()
         seconds = time.perf_counter() - start
-        self.record.epochs.append(EpochRecord(epoch, train, validation, rate, seconds))
+        self.record.epochs.append(EpochRecord(epoch, train, validation, rate, seconds, parts))
         self._report((epoch + 1) * self.steps, losses[-1], rate, epoch_ended=True)
 
     def _step(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -226,23 +234,21 @@ class _PhaseRun:
 
     def _mean_loss(self, batch: Batch) -> Tensor:
         """Return the mean loss of a batch, weighted if the events are."""
-        losses = self.objective.loss(self.flow, batch, self.generator)
-        if batch.weight is None:
-            return losses.mean()
-        return (losses * batch.weight).sum() / batch.weight.sum()
+        return _mean(self.objective.loss(self.flow, batch, self.generator), batch)
 
     @torch.no_grad()
-    def _validate(self) -> float:
-        """Mean loss of the validation events."""
+    def _validate(self) -> dict[str, float]:
+        """Mean loss of the validation events, and what explains it."""
         self.part.eval()
         self.generator.manual_seed(self.seed)  # the same draws after every epoch
-        total, weight = 0.0, 0.0
+        totals, weight = defaultdict[str, float](float), 0.0
         alone = self.objective.least_batch == 1
         for batch in self.events.validation(VALIDATION_BATCH if alone else self.phase.batch_size):
             share = len(batch.theta) if batch.weight is None else batch.weight.sum().item()
-            total += self._mean_loss(batch).item() * share
+            for name, values in self.objective.validate(self.flow, batch, self.generator).items():
+                totals[name] += _mean(values, batch).item() * share
             weight += share
-        return total / weight
+        return {name: total / weight for name, total in totals.items()}
 
     def _set_learning_rate(self, step: int) -> float:
         """Set and return the learning rate of a step."""
@@ -296,6 +302,13 @@ class _PhaseRun:
         self.progress(
             Progress(self.phase.name, step, total, loss.item(), validation, rate, epoch_ended)
         )
+
+
+def _mean(values: Tensor, batch: Batch) -> Tensor:
+    """Mean over the events of a batch, weighted if they are: (B,) -> ()."""
+    if batch.weight is None:
+        return values.mean()
+    return (values * batch.weight).sum() / batch.weight.sum()
 
 
 def _copy(state: dict[str, Any]) -> dict[str, Any]:

@@ -1,124 +1,49 @@
-"""What a phase of training minimises.
-
-An objective says what it needs of an event, which is computed once per phase
-because the part that trains does not change it, and the loss of each event. It is
-a record of its settings: a phase names it and sets them.
-"""
+"""The objectives by name, and those that are none of a manifold or of its volume."""
 
 from __future__ import annotations
 
-import math
-from abc import ABC, abstractmethod
+from abc import ABC
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from lfi_mflow.charts import Chart
 from lfi_mflow.errors import ConfigError
 from lfi_mflow.flows import Flow, GenerativeAdversarialNetwork, VariationalAutoencoder
 from lfi_mflow.geometry import sinkhorn_divergence
 from lfi_mflow.training.events import Batch
+from lfi_mflow.training.injective_objectives import (
+    FreeForm,
+    NormalisedAutoencoder,
+    RectangularFlow,
+)
+from lfi_mflow.training.manifold_objectives import (
+    LatentLikelihood,
+    Likelihood,
+    PenalisedLikelihood,
+    Reconstruction,
+)
+from lfi_mflow.training.objective import Objective, Part, chart_of, check_positive
 
 __all__ = [
     "OBJECTIVES",
     "Adversarial",
     "EvidenceBound",
+    "FreeForm",
     "LatentLikelihood",
     "Likelihood",
+    "NormalisedAutoencoder",
     "Objective",
     "Part",
     "PenalisedLikelihood",
     "Reconstruction",
+    "RectangularFlow",
     "Scandal",
     "Transport",
 ]
-
-Part = Literal["chart", "latent", "all"]
-
-
-class Objective(ABC):
-    """A loss for a part of a flow.
-
-    Attributes:
-        part: The part of the flow whose parameters it can train.
-        needs_score: Whether events need a joint score.
-        least_batch: Smallest batch that makes sense; 1 if each event has a loss of its
-            own, whatever others are in the batch.
-        keeps: The weights to keep: those of the epoch with the best validation loss, or
-            of the last where the loss does not measure success.
-    """
-
-    part: ClassVar[Part]
-    needs_score: ClassVar[bool] = False
-    least_batch: ClassVar[int] = 1
-    keeps: ClassVar[Literal["best", "last"]] = "best"
-
-    @abstractmethod
-    def prepare(self, flow: Flow, x: Tensor, theta: Tensor) -> Tensor:
-        """What the loss needs of events, constant during the phase: (B, d), (B, p) -> (B, *)."""
-
-    @abstractmethod
-    def begin(self, flow: Flow, batch: Batch) -> None:
-        """Fit what is fitted and not trained, on some prepared events.
-
-        It is called before the first step of the first phase that trains the latent
-        density, and not again in later ones: what has been trained would be lost.
-        """
-
-    @abstractmethod
-    def loss(self, flow: Flow, batch: Batch, generator: torch.Generator) -> Tensor:
-        """Loss of each event, with shape (B,); what is random comes from the generator."""
-
-
-@dataclass(frozen=True)
-class Reconstruction(Objective):
-    r"""The manifold phase: :math:`\|x - g(e(x))\|^2` in standardised coordinates.
-
-    Source: Brehmer and Cranmer 2020, section 3.B, "M/D training".
-    """
-
-    part = "chart"
-
-    def prepare(self, flow: Flow, x: Tensor, theta: Tensor) -> Tensor:
-        """Standardised events: (B, d) -> (B, d)."""
-        return flow.standardisation.inverse(x)
-
-    def begin(self, flow: Flow, batch: Batch) -> None:
-        """Nothing has to be fitted: the standardisation is."""
-
-    def loss(self, flow: Flow, batch: Batch, generator: torch.Generator) -> Tensor:
-        """Squared distance to the projection, with shape (B,)."""
-        chart, theta = chart_of(flow), batch.theta
-        residual = batch.prepared - chart.decode(chart.encode(batch.prepared, theta), theta)
-        return residual.square().sum(dim=-1)
-
-
-@dataclass(frozen=True)
-class LatentLikelihood(Objective):
-    r"""The density phase: :math:`-\log p_h(e(x) | \theta)` on latents encoded once.
-
-    With the chart fixed, the volume term is a constant and its gradient zero
-    (Brehmer and Cranmer 2020, section 3.B): no d-dimensional work is left.
-    """
-
-    part = "latent"
-
-    def prepare(self, flow: Flow, x: Tensor, theta: Tensor) -> Tensor:
-        """Latents of events: (B, d) -> (B, n)."""
-        return flow.encode(x, theta)
-
-    def begin(self, flow: Flow, batch: Batch) -> None:
-        """Fit the standardisation of latents and parameters."""
-        flow.latent.standardise(batch.prepared, batch.theta)
-
-    def loss(self, flow: Flow, batch: Batch, generator: torch.Generator) -> Tensor:
-        """Negative log-density of latents, with shape (B,)."""
-        return -flow.latent.log_prob(batch.prepared, batch.theta)
 
 
 @dataclass(frozen=True)
@@ -144,7 +69,7 @@ class Scandal(LatentLikelihood):
 
     def __post_init__(self) -> None:
         """Check the value."""
-        _check_positive("alpha", self.alpha)
+        check_positive("alpha", self.alpha)
 
     def prepare(self, flow: Flow, x: Tensor, theta: Tensor) -> Tensor:
         """Latents of events: (B, d) -> (B, n)."""
@@ -168,59 +93,6 @@ class Scandal(LatentLikelihood):
             log_prob = flow.latent.log_prob(batch.prepared, theta)
             (score,) = torch.autograd.grad(log_prob.sum(), theta, create_graph=trains)
         return self.alpha * (score - batch.score).square().sum(dim=-1) - log_prob
-
-
-@dataclass(frozen=True)
-class Likelihood(Objective):
-    r"""Maximum likelihood of all parts at once: :math:`-\log p(x | \theta)`.
-
-    The density is exact, the volume term and its gradient included.
-
-    Warning:
-        For a flow on a learned manifold this is ill-posed (Brehmer and Cranmer
-        2020): nothing in it asks the manifold to go through the data, and a
-        manifold on which the projections crowd together has a larger likelihood.
-    """
-
-    part = "all"
-
-    def prepare(self, flow: Flow, x: Tensor, theta: Tensor) -> Tensor:
-        """The events: (B, d) -> (B, d)."""
-        return x
-
-    def begin(self, flow: Flow, batch: Batch) -> None:
-        """Fit the standardisation of latents and parameters, with the chart as it starts."""
-        with torch.no_grad():
-            flow.latent.standardise(flow.encode(batch.prepared, batch.theta), batch.theta)
-
-    def loss(self, flow: Flow, batch: Batch, generator: torch.Generator) -> Tensor:
-        """Negative log-density of events, with shape (B,)."""
-        return -flow.log_prob(batch.prepared, batch.theta)
-
-
-@dataclass(frozen=True)
-class PenalisedLikelihood(Likelihood):
-    r"""Maximum likelihood that is held to the data: :math:`-\log p + \beta \|x - g(e(x))\|^2`.
-
-    The distance is that of :class:`Reconstruction`, in standardised coordinates. With
-    the default weight a manifold that misses the data by 0.1 costs one nat.
-
-    Arguments:
-        beta: Weight of the squared distance.
-    """
-
-    beta: float = 100.0
-
-    def __post_init__(self) -> None:
-        """Check the value."""
-        _check_positive("beta", self.beta)
-
-    def loss(self, flow: Flow, batch: Batch, generator: torch.Generator) -> Tensor:
-        """Negative log-density and weighted squared distance, with shape (B,)."""
-        reconstruction = Reconstruction()
-        standardised = reconstruction.prepare(flow, batch.prepared, batch.theta)
-        distance = reconstruction.loss(flow, batch._replace(prepared=standardised), generator)
-        return super().loss(flow, batch, generator) + self.beta * distance
 
 
 @dataclass(frozen=True)
@@ -269,7 +141,7 @@ class Transport(_Generative):
 
     def __post_init__(self) -> None:
         """Check the value."""
-        _check_positive("blur", self.blur)
+        check_positive("blur", self.blur)
 
     def loss(self, flow: Flow, batch: Batch, generator: torch.Generator) -> Tensor:
         """Contribution of each event and its generated partner, with shape (B,)."""
@@ -330,7 +202,7 @@ class Adversarial(_Generative):
 
     def __post_init__(self) -> None:
         """Check the value."""
-        _check_positive("gamma", self.gamma)
+        check_positive("gamma", self.gamma)
 
     def loss(self, flow: Flow, batch: Batch, generator: torch.Generator) -> Tensor:
         """Losses of generator and discriminator, with shape (B,)."""
@@ -368,6 +240,9 @@ OBJECTIVES: Mapping[str, type[Objective]] = {
     "transport": Transport,
     "elbo": EvidenceBound,
     "adversarial": Adversarial,
+    "free-form": FreeForm,
+    "nae": NormalisedAutoencoder,
+    "rectangular": RectangularFlow,
 }
 """The objectives by the names they have in configuration files."""
 
@@ -390,21 +265,6 @@ def trained_part(flow: Flow, part: Part) -> nn.Module:
     return module
 
 
-def chart_of(flow: Flow) -> Chart:
-    """Return the chart of a flow.
-
-    Raises:
-        ConfigError: If it has none.
-    """
-    if flow.chart is None:
-        raise ConfigError(
-            "a model with a chart to train",
-            "one that fills the feature space and has none",
-            "train its density only, or choose a model that learns a manifold",
-        )
-    return flow.chart
-
-
 def advice_on_failure(flow: Flow, objective: Objective) -> str:
     """Say what to do when a loss or gradient is not finite."""
     ill_posed = isinstance(objective, Likelihood) and not isinstance(objective, PenalisedLikelihood)
@@ -414,12 +274,6 @@ def advice_on_failure(flow: Flow, objective: Objective) -> str:
             'train with algorithm = "sequential" or "alternating"'
         )
     return "lower the learning rate of the phase or check the events for outliers"
-
-
-def _check_positive(name: str, value: float) -> None:
-    """Fail unless a setting is positive and finite."""
-    if not 0 < value < math.inf:
-        raise ConfigError(f"0 < {name} < infinity", str(value), "correct it")
 
 
 def _generate(flow: Flow, theta: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -25,8 +25,11 @@ __all__ = [
     "density",
     "density_scandal",
     "elbo",
+    "free_form",
     "learning_rate_factor",
+    "nae",
     "penalised",
+    "rectangular",
     "scandal",
     "sequential",
     "simultaneous",
@@ -188,6 +191,21 @@ def penalised(epochs: int = 20, batch_size: int = 500) -> tuple[Phase, ...]:
     return (Phase("all", "penalised-likelihood", epochs, batch_size, ALL_RATE),)
 
 
+def free_form(epochs: int = 30, batch_size: int = 500) -> tuple[Phase, ...]:
+    """Return joint training of two free networks and the density between them."""
+    return (Phase("all", "free-form", epochs, batch_size, ALL_RATE),)
+
+
+def nae(epochs: int = 30, batch_size: int = 500) -> tuple[Phase, ...]:
+    """Return joint training as :func:`free_form`, with the surrogate that suits each event."""
+    return (Phase("all", "nae", epochs, batch_size, ALL_RATE),)
+
+
+def rectangular(epochs: int = 20, batch_size: int = 500) -> tuple[Phase, ...]:
+    """Return training as :func:`penalised`, with an estimate of the gradient of the volume."""
+    return (Phase("all", "rectangular", epochs, batch_size, ALL_RATE),)
+
+
 def transport(epochs: int = 8, batch_size: int = 500) -> tuple[Phase, ...]:
     """Return training of all parts at once by optimal transport."""
     return (Phase("transport", "transport", epochs, batch_size, ALL_RATE),)
@@ -215,6 +233,9 @@ ALGORITHMS: Mapping[str, Callable[[], tuple[Phase, ...]]] = {
     "transport-alternating": transport_alternating,
     "elbo": elbo,
     "adversarial": adversarial,
+    "free-form": free_form,
+    "nae": nae,
+    "rectangular": rectangular,
 }
 """The training algorithms by the names they have in configuration files."""
 

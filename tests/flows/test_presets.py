@@ -74,7 +74,8 @@ def test_every_preset_has_settings_of_its_own(name):
     assert any(".transforms.2." in key for key in flow.latent.state_dict())
     networks = {"encoder", "decoder"}
     parts = {"af": set(), "fom": set(), "me-flow": {"chart", "encoder"}, "gan": {"decoder"}}
-    parts |= {"pae": networks, "rif": networks, "vae": networks}
+    parts |= {"pae": networks, "rif": networks, "vae": networks, "fif": networks}
+    parts |= {"cef": set(), "hypersurface": set()}
     allowed = parts.get(name, {"chart"})
     for part in ("chart", "encoder", "decoder"):
         table = {part: {"hidden": 12, "blocks": 1}}
@@ -101,6 +102,8 @@ def test_prescribed_manifolds():
     torch.testing.assert_close(x.unflatten(-1, (2, 2)).norm(dim=-1), torch.full((50, 2), 2.0))
     with pytest.raises(UnknownNameError, match="did you mean 'sphere'"):
         build_flow("fom", Dimensions(3, 2, 1), {"manifold": "spere"})
+    sphere = build_flow("fom", Dimensions(5, 4, 1), {"radius": 2.0}).sample(torch.zeros(50, 1))
+    torch.testing.assert_close(sphere.norm(dim=-1), torch.full((50,), 2.0))
     with pytest.raises(ConfigError, match=r"d = 3 observables for the sphere.*n = 2, found d = 5"):
         build_flow("fom", Dimensions(5, 2, 1), {})
 
@@ -110,3 +113,8 @@ def test_dimensions_that_cannot_be():
         build_flow("m-flow", Dimensions(3, 3, 1), {})
     with pytest.raises(ConfigError, match=r"dimensions >= 0.*theta=-1"):
         Dimensions(3, 2, -1)
+
+
+def test_hypersurfaces_have_one_dimension_less():
+    with pytest.raises(ConfigError, match=r"n = d - 1 = 3 for a hypersurface, found n = 2"):
+        build_flow("hypersurface", Dimensions(4, 2, 1), {})

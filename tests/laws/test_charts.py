@@ -1,5 +1,6 @@
 """The laws of bijections and charts, one table for all of each."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,11 +13,18 @@ from lfi_mflow.charts import (
     Bijection,
     Chart,
     Composition,
+    ConformalChart,
+    ConformalSettings,
     CouplingChart,
     CouplingSettings,
     EncodedChart,
     GeneratorChart,
+    HypersurfaceChart,
     NetworkSettings,
+    Rotation,
+    Scaling,
+    Shift,
+    SpecialConformal,
     SphereChart,
     SplineCoupling,
     Standardisation,
@@ -47,6 +55,9 @@ CHARTS = {
         CHART_DIMS,
         exact_left_inverse=False,
     ),
+    ConformalChart: ChartCase(
+        lambda d, n: ConformalChart(d, n, ConformalSettings(layers=2)), CHART_DIMS
+    ),
     CouplingChart: ChartCase(lambda d, n: CouplingChart(d, n, SMALL), CHART_DIMS),
     EncodedChart: ChartCase(
         lambda d, n: EncodedChart(d, n, SMALL, SMALL_NETWORK),
@@ -59,8 +70,13 @@ CHARTS = {
         exact_left_inverse=False,
         encodes=False,
     ),
+    HypersurfaceChart: ChartCase(
+        lambda d, n: HypersurfaceChart(d, n, SMALL_NETWORK),
+        [(2, 1), (3, 2), (5, 4)],
+        starts_as_a_plane=False,
+    ),
     SphereChart: ChartCase(
-        lambda d, n: SphereChart(n, 1.5), [(2, 1), (3, 2)], starts_as_a_plane=False
+        lambda d, n: SphereChart(n, 1.5), [(2, 1), (3, 2), (5, 4)], starts_as_a_plane=False
     ),
     TorusChart: ChartCase(
         lambda d, n: TorusChart(n, 1.5), [(2, 1), (4, 2)], starts_as_a_plane=False
@@ -71,6 +87,10 @@ BIJECTIONS = {
     Composition: lambda d, scaling: Composition(
         [TriangularLinear(d), scaling(d), TriangularLinear(d)]
     ),
+    Rotation: lambda d, scaling: Rotation(d),
+    Scaling: lambda d, scaling: Scaling(d),
+    Shift: lambda d, scaling: Shift(d),
+    SpecialConformal: lambda d, scaling: SpecialConformal(d),
     SplineCoupling: lambda d, scaling: SplineCoupling(d, 1, SMALL, moves_head=False),
     Standardisation: lambda d, scaling: scaling(d),
     TriangularLinear: lambda d, scaling: TriangularLinear(d),
@@ -155,7 +175,7 @@ def test_charts_have_a_left_inverse(perturb, kind, dims, dtype):
 
 
 @each_chart
-def test_three_ways_to_the_volume(perturb, kind, dims, dtype):
+def test_all_ways_to_the_volume(perturb, kind, dims, dtype):
     chart = perturb(CHARTS[kind].make(*dims)).to(dtype)
     u = torch.randn(10, dims[1]).to(dtype)
     J = torch.stack([jacobian(lambda r: chart.decode(r[None])[0], row) for row in u]).double()
@@ -164,6 +184,12 @@ def test_three_ways_to_the_volume(perturb, kind, dims, dtype):
     exact = values.log().sum(dim=-1)
     assert ((log_volume_by_tangents(chart.decode, u) - exact).abs() < bound).all()
     assert (log_volume_bound(chart.decode, u) > exact - bound).all()
+    identity, scaled = Standardisation(dims[0]).to(dtype), Standardisation(dims[0]).to(dtype)
+    scaled.scale.fill_(3.0)
+    known = [chart.log_volume(u, standardisation) for standardisation in (identity, scaled)]
+    if known[0] is not None:
+        assert ((known[0] - exact).abs() < bound).all()
+        assert ((known[1] - exact - dims[1] * math.log(3.0)).abs() < bound).all()
     if chart.bijection is not None:
         inverse = chart.bijection.inverse_and_log_det
         minor = log_volume_by_minor(inverse, chart.decode(u), dims[1])

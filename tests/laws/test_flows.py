@@ -54,14 +54,15 @@ MANIFOLDS = [(2, 1, 1), (3, 2, 1), (4, 1, 0), (5, 3, 2)]
 
 SMALL_NETWORK = {"hidden": 8, "blocks": 1}
 AUTOENCODER = {"encoder": SMALL_NETWORK, "decoder": SMALL_NETWORK, "latent": SMALL_LATENT}
-NEEDS_DENSITY = {"likelihood", "penalised-likelihood"}
+SURROGATES = {"free-form", "nae", "rectangular"}
+NEEDS_DENSITY = {"likelihood", "penalised-likelihood"} | SURROGATES
 CONTRASTS = {"elbo", "adversarial"}
 
 FLOWS = {
     "af": FlowCase(
         {"latent": SMALL_LATENT},
         [(2, 2, 1), (3, 3, 0)],
-        refuses=CONTRASTS | {"reconstruction", "penalised-likelihood", "transport"},
+        refuses=CONTRASTS | SURROGATES | {"reconstruction", "penalised-likelihood", "transport"},
     ),
     "fom": FlowCase(
         {"manifold": "sphere", "latent": SMALL_LATENT},
@@ -89,22 +90,36 @@ FLOWS = {
         refuses=CONTRASTS,
         unmoved={"likelihood": ("chart.decoder.last.bias",), "transport": ("chart.encoder.",)},
     ),
-    "rif": FlowCase(
+    "fif": FlowCase(
         AUTOENCODER,
         MANIFOLDS,
         exact_left_inverse=False,
         refuses=CONTRASTS,
         unmoved={"likelihood": ("chart.decoder.last.bias",), "transport": ("chart.encoder.",)},
     ),
+    "rf": FlowCase({"chart": SMALL_CHART, "latent": SMALL_LATENT}, MANIFOLDS, refuses=CONTRASTS),
+    "cef": FlowCase({"chart": {"layers": 2}, "latent": SMALL_LATENT}, MANIFOLDS, refuses=CONTRASTS),
+    "hypersurface": FlowCase(
+        {"radius": SMALL_NETWORK, "latent": SMALL_LATENT},
+        [(2, 1, 1), (3, 2, 1), (4, 3, 0)],
+        refuses=CONTRASTS,
+    ),
+    "rif": FlowCase(
+        AUTOENCODER,
+        MANIFOLDS,
+        exact_left_inverse=False,
+        refuses=CONTRASTS | SURROGATES,
+        unmoved={"likelihood": ("chart.decoder.last.bias",), "transport": ("chart.encoder.",)},
+    ),
     "pie": FlowCase(
         {"chart": SMALL_CHART, "latent": SMALL_LATENT, "epsilon": 0.3},
         MANIFOLDS,
-        refuses=CONTRASTS,
+        refuses=CONTRASTS | SURROGATES,
     ),
     "pie-original": FlowCase(
         {"chart": SMALL_CHART, "latent": SMALL_LATENT, "epsilon": 0.3},
         [(2, 1, 1), (5, 3, 2)],
-        refuses=CONTRASTS | {"scandal"},
+        refuses=CONTRASTS | SURROGATES | {"scandal"},
     ),
     "vae": FlowCase(
         AUTOENCODER,

@@ -19,14 +19,17 @@ PARTS = {
     "m-flow": {"chart": CHART},
     "me-flow": {"chart": CHART, "encoder": NETWORK},
     "pae": {"encoder": NETWORK, "decoder": NETWORK},
+    "fif": {"encoder": NETWORK, "decoder": NETWORK},
+    "rf": {"chart": CHART},
     "rif": {"encoder": NETWORK, "decoder": NETWORK},
     "pie": {"chart": CHART, "epsilon": 0.3},
     "pie-original": {"chart": CHART, "epsilon": 0.3},
     "vae": {"encoder": NETWORK, "decoder": NETWORK},
     "gan": {"decoder": NETWORK, "discriminator": NETWORK},
 }
-# what is learnt of a parabola: not by a model of a sphere
-LEARNT = [name for name, preset in PRESETS.items() if name != "fom"]
+# what is learnt of a parabola: not by a model of closed manifolds
+CLOSED = {"fom", "cef", "hypersurface"}
+LEARNT = [name for name in PRESETS if name not in CLOSED]
 LATENT = {"transforms": 2, "bins": 5, "hidden": 16, "components": 2}
 
 

@@ -1,0 +1,118 @@
+"""Objectives of a manifold, and of the exact density on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lfi_mflow.flows import Flow
+from lfi_mflow.training.events import Batch
+from lfi_mflow.training.objective import Objective, chart_of, check_positive
+
+__all__ = ["LatentLikelihood", "Likelihood", "PenalisedLikelihood", "Reconstruction"]
+
+
+@dataclass(frozen=True)
+class Reconstruction(Objective):
+    r"""The manifold phase: :math:`\|x - g(e(x))\|^2` in standardised coordinates.
+
+    Source: Brehmer and Cranmer 2020, section 3.B, "M/D training".
+    """
+
+    part = "chart"
+
+    def prepare(self, flow: Flow, x: Tensor, theta: Tensor) -> Tensor:
+        """Standardised events: (B, d) -> (B, d)."""
+        return flow.standardisation.inverse(x)
+
+    def begin(self, flow: Flow, batch: Batch) -> None:
+        """Nothing has to be fitted: the standardisation is."""
+
+    def loss(self, flow: Flow, batch: Batch, generator: torch.Generator) -> Tensor:
+        """Squared distance to the projection, with shape (B,)."""
+        chart, theta = chart_of(flow), batch.theta
+        residual = batch.prepared - chart.decode(chart.encode(batch.prepared, theta), theta)
+        return residual.square().sum(dim=-1)
+
+
+@dataclass(frozen=True)
+class LatentLikelihood(Objective):
+    r"""The density phase: :math:`-\log p_h(e(x) | \theta)` on latents encoded once.
+
+    With the chart fixed, the volume term is a constant and its gradient zero
+    (Brehmer and Cranmer 2020, section 3.B): no d-dimensional work is left.
+    """
+
+    part = "latent"
+
+    def prepare(self, flow: Flow, x: Tensor, theta: Tensor) -> Tensor:
+        """Latents of events: (B, d) -> (B, n)."""
+        return flow.encode(x, theta)
+
+    def begin(self, flow: Flow, batch: Batch) -> None:
+        """Fit the standardisation of latents and parameters."""
+        flow.latent.standardise(batch.prepared, batch.theta)
+
+    def loss(self, flow: Flow, batch: Batch, generator: torch.Generator) -> Tensor:
+        """Negative log-density of latents, with shape (B,)."""
+        return -flow.latent.log_prob(batch.prepared, batch.theta)
+
+
+@dataclass(frozen=True)
+class Likelihood(Objective):
+    r"""Maximum likelihood of all parts at once: :math:`-\log p(x | \theta)`.
+
+    The density is exact, the volume term and its gradient included.
+
+    Warning:
+        For a flow on a learned manifold this is ill-posed (Brehmer and Cranmer
+        2020): nothing in it asks the manifold to go through the data, and a
+        manifold on which the projections crowd together has a larger likelihood.
+    """
+
+    part = "all"
+
+    def prepare(self, flow: Flow, x: Tensor, theta: Tensor) -> Tensor:
+        """The events: (B, d) -> (B, d)."""
+        return x
+
+    def begin(self, flow: Flow, batch: Batch) -> None:
+        """Fit the standardisation of latents and parameters, with the chart as it starts."""
+        with torch.no_grad():
+            flow.latent.standardise(flow.encode(batch.prepared, batch.theta), batch.theta)
+
+    def loss(self, flow: Flow, batch: Batch, generator: torch.Generator) -> Tensor:
+        """Negative log-density of events, with shape (B,)."""
+        return -flow.log_prob(batch.prepared, batch.theta)
+
+
+@dataclass(frozen=True)
+class PenalisedLikelihood(Likelihood):
+    r"""Maximum likelihood that is held to the data: :math:`-\log p + \beta \|x - g(e(x))\|^2`.
+
+    The distance is that of :class:`Reconstruction`, in standardised coordinates. With
+    the default weight a manifold that misses the data by 0.1 costs one nat.
+
+    Arguments:
+        beta: Weight of the squared distance.
+    """
+
+    beta: float = 100.0
+
+    def __post_init__(self) -> None:
+        """Check the value."""
+        check_positive("beta", self.beta)
+
+    def loss(self, flow: Flow, batch: Batch, generator: torch.Generator) -> Tensor:
+        """Negative log-density and weighted squared distance, with shape (B,)."""
+        negative_log_likelihood, distance = self.terms(flow, batch, generator)
+        return negative_log_likelihood + self.beta * distance
+
+    def terms(self, flow: Flow, batch: Batch, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Negative log-density and squared distance, both with shape (B,)."""
+        reconstruction = Reconstruction()
+        standardised = reconstruction.prepare(flow, batch.prepared, batch.theta)
+        distance = reconstruction.loss(flow, batch._replace(prepared=standardised), generator)
+        return -flow.log_prob(batch.prepared, batch.theta), distance

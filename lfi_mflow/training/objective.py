@@ -1,0 +1,91 @@
+"""What a phase of training minimises.
+
+An objective says what it needs of an event, which is computed once per phase
+because the part that trains does not change it, and the loss of each event. It is
+a record of its settings: a phase names it and sets them.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from lfi_mflow.charts import Chart
+from lfi_mflow.errors import ConfigError
+from lfi_mflow.flows import Flow
+from lfi_mflow.training.events import Batch
+
+__all__ = ["Measures", "Objective", "Part", "chart_of", "check_positive"]
+
+Part = Literal["chart", "latent", "all"]
+Measures = Literal["loss", "surrogate"]
+
+
+class Objective(ABC):
+    """A loss for a part of a flow.
+
+    Attributes:
+        part: The part of the flow whose parameters it can train.
+        needs_score: Whether events need a joint score.
+        least_batch: Smallest batch that makes sense; 1 if each event has a loss of its
+            own, whatever others are in the batch.
+        keeps: The weights to keep: those of the epoch with the best validation loss, or
+            of the last where the loss does not measure success.
+        measures: Whether the loss of training events is what is to be minimised, or a
+            surrogate that has its gradient, and whose value says nothing.
+    """
+
+    part: ClassVar[Part]
+    needs_score: ClassVar[bool] = False
+    least_batch: ClassVar[int] = 1
+    keeps: ClassVar[Literal["best", "last"]] = "best"
+    measures: ClassVar[Measures] = "loss"
+
+    @abstractmethod
+    def prepare(self, flow: Flow, x: Tensor, theta: Tensor) -> Tensor:
+        """What the loss needs of events, constant during the phase: (B, d), (B, p) -> (B, *)."""
+
+    @abstractmethod
+    def begin(self, flow: Flow, batch: Batch) -> None:
+        """Fit what is fitted and not trained, on some prepared events.
+
+        It is called before the first step of the first phase that trains the latent
+        density, and not again in later ones: what has been trained would be lost.
+        """
+
+    @abstractmethod
+    def loss(self, flow: Flow, batch: Batch, generator: torch.Generator) -> Tensor:
+        """Loss of each event, with shape (B,); what is random comes from the generator."""
+
+    def validate(self, flow: Flow, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
+        """What is recorded of validation events, each with shape (B,).
+
+        Under ``"loss"`` stands what is to be minimised, under other names what explains
+        it.
+        """
+        return {"loss": self.loss(flow, batch, generator)}
+
+
+def chart_of(flow: Flow) -> Chart:
+    """Return the chart of a flow.
+
+    Raises:
+        ConfigError: If it has none.
+    """
+    if flow.chart is None:
+        raise ConfigError(
+            "a model with a chart to train",
+            "one that fills the feature space and has none",
+            "train its density only, or choose a model that learns a manifold",
+        )
+    return flow.chart
+
+
+def check_positive(name: str, value: float) -> None:
+    """Fail unless a setting is positive and finite."""
+    if not 0 < value < math.inf:
+        raise ConfigError(f"0 < {name} < infinity", str(value), "correct it")
