@@ -4,13 +4,13 @@ from lfi_mflow.training.checkpoint import Checkpoint, CheckpointFile
 from lfi_mflow.training.events import Batch, ResidentEvents, StreamedEvents, TrainingEvents
 from lfi_mflow.training.history import EpochRecord, History, PhaseRecord
 from lfi_mflow.training.loop import Progress, ProgressCallback, fit
+from lfi_mflow.training.objective import Objective
 from lfi_mflow.training.objectives import (
     OBJECTIVES,
     Adversarial,
     EvidenceBound,
     LatentLikelihood,
     Likelihood,
-    Objective,
     PenalisedLikelihood,
     Reconstruction,
     Scandal,
@@ -20,10 +20,15 @@ from lfi_mflow.training.phases import (
     ALGORITHMS,
     Phase,
     adversarial,
+    alice,
+    alices,
     alternating,
+    bnre,
     density,
     density_scandal,
     elbo,
+    nre_a,
+    nre_c,
     penalised,
     scandal,
     sequential,
@@ -31,12 +36,16 @@ from lfi_mflow.training.phases import (
     transport,
     transport_alternating,
 )
+from lfi_mflow.training.ratio_objectives import Alice, Alices, BalancedNre, NreA, NreC
 from lfi_mflow.training.run import RunConfig, read_run_config, resolve_device, train_model
 
 __all__ = [
     "ALGORITHMS",
     "OBJECTIVES",
     "Adversarial",
+    "Alice",
+    "Alices",
+    "BalancedNre",
     "Batch",
     "Checkpoint",
     "CheckpointFile",
@@ -45,6 +54,8 @@ __all__ = [
     "History",
     "LatentLikelihood",
     "Likelihood",
+    "NreA",
+    "NreC",
     "Objective",
     "PenalisedLikelihood",
     "Phase",
@@ -59,11 +70,16 @@ __all__ = [
     "TrainingEvents",
     "Transport",
     "adversarial",
+    "alice",
+    "alices",
     "alternating",
+    "bnre",
     "density",
     "density_scandal",
     "elbo",
     "fit",
+    "nre_a",
+    "nre_c",
     "penalised",
     "read_run_config",
     "resolve_device",

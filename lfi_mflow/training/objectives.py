@@ -7,11 +7,9 @@ a record of its settings: a phase names it and sets them.
 
 from __future__ import annotations
 
-import math
-from abc import ABC, abstractmethod
+from abc import ABC
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
@@ -23,6 +21,8 @@ from lfi_mflow.errors import ConfigError
 from lfi_mflow.flows import Flow, GenerativeAdversarialNetwork, VariationalAutoencoder
 from lfi_mflow.geometry import sinkhorn_divergence
 from lfi_mflow.training.events import Batch
+from lfi_mflow.training.objective import Objective, Part, check_positive
+from lfi_mflow.training.ratio_objectives import Alice, Alices, BalancedNre, NreA, NreC
 
 __all__ = [
     "OBJECTIVES",
@@ -30,49 +30,11 @@ __all__ = [
     "EvidenceBound",
     "LatentLikelihood",
     "Likelihood",
-    "Objective",
-    "Part",
     "PenalisedLikelihood",
     "Reconstruction",
     "Scandal",
     "Transport",
 ]
-
-Part = Literal["chart", "latent", "all"]
-
-
-class Objective(ABC):
-    """A loss for a part of a flow.
-
-    Attributes:
-        part: The part of the flow whose parameters it can train.
-        needs_score: Whether events need a joint score.
-        least_batch: Smallest batch that makes sense; 1 if each event has a loss of its
-            own, whatever others are in the batch.
-        keeps: The weights to keep: those of the epoch with the best validation loss, or
-            of the last where the loss does not measure success.
-    """
-
-    part: ClassVar[Part]
-    needs_score: ClassVar[bool] = False
-    least_batch: ClassVar[int] = 1
-    keeps: ClassVar[Literal["best", "last"]] = "best"
-
-    @abstractmethod
-    def prepare(self, flow: Flow, x: Tensor, theta: Tensor) -> Tensor:
-        """What the loss needs of events, constant during the phase: (B, d), (B, p) -> (B, *)."""
-
-    @abstractmethod
-    def begin(self, flow: Flow, batch: Batch) -> None:
-        """Fit what is fitted and not trained, on some prepared events.
-
-        It is called before the first step of the first phase that trains the latent
-        density, and not again in later ones: what has been trained would be lost.
-        """
-
-    @abstractmethod
-    def loss(self, flow: Flow, batch: Batch, generator: torch.Generator) -> Tensor:
-        """Loss of each event, with shape (B,); what is random comes from the generator."""
 
 
 @dataclass(frozen=True)
@@ -144,7 +106,7 @@ class Scandal(LatentLikelihood):
 
     def __post_init__(self) -> None:
         """Check the value."""
-        _check_positive("alpha", self.alpha)
+        check_positive("alpha", self.alpha)
 
     def prepare(self, flow: Flow, x: Tensor, theta: Tensor) -> Tensor:
         """Latents of events: (B, d) -> (B, n)."""
@@ -213,7 +175,7 @@ class PenalisedLikelihood(Likelihood):
 
     def __post_init__(self) -> None:
         """Check the value."""
-        _check_positive("beta", self.beta)
+        check_positive("beta", self.beta)
 
     def loss(self, flow: Flow, batch: Batch, generator: torch.Generator) -> Tensor:
         """Negative log-density and weighted squared distance, with shape (B,)."""
@@ -269,7 +231,7 @@ class Transport(_Generative):
 
     def __post_init__(self) -> None:
         """Check the value."""
-        _check_positive("blur", self.blur)
+        check_positive("blur", self.blur)
 
     def loss(self, flow: Flow, batch: Batch, generator: torch.Generator) -> Tensor:
         """Contribution of each event and its generated partner, with shape (B,)."""
@@ -330,7 +292,7 @@ class Adversarial(_Generative):
 
     def __post_init__(self) -> None:
         """Check the value."""
-        _check_positive("gamma", self.gamma)
+        check_positive("gamma", self.gamma)
 
     def loss(self, flow: Flow, batch: Batch, generator: torch.Generator) -> Tensor:
         """Losses of generator and discriminator, with shape (B,)."""
@@ -368,6 +330,11 @@ OBJECTIVES: Mapping[str, type[Objective]] = {
     "transport": Transport,
     "elbo": EvidenceBound,
     "adversarial": Adversarial,
+    "nre-a": NreA,
+    "nre-c": NreC,
+    "bnre": BalancedNre,
+    "alice": Alice,
+    "alices": Alices,
 }
 """The objectives by the names they have in configuration files."""
 
@@ -414,12 +381,6 @@ def advice_on_failure(flow: Flow, objective: Objective) -> str:
             'train with algorithm = "sequential" or "alternating"'
         )
     return "lower the learning rate of the phase or check the events for outliers"
-
-
-def _check_positive(name: str, value: float) -> None:
-    """Fail unless a setting is positive and finite."""
-    if not 0 < value < math.inf:
-        raise ConfigError(f"0 < {name} < infinity", str(value), "correct it")
 
 
 def _generate(flow: Flow, theta: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
