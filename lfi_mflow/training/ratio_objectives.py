@@ -200,7 +200,7 @@ class NreC(_Contrastive):
         none = joint.new_full((len(joint), 1), log_classes)
         others = torch.cat([log_gamma + marginal, none], dim=-1).logsumexp(dim=-1)
         own = log_gamma + joint[:, None]
-        among = torch.cat([own, log_gamma + marginal[:, 1:], none], dim=-1).logsumexp(dim=-1)
+        among = torch.cat([own, log_gamma + marginal[:, :-1], none], dim=-1).logsumexp(dim=-1)
         odds = self.gamma / (1 + self.gamma)
         return (1 - odds) * (others - log_classes) + odds * (among - own[:, 0])
 
@@ -272,7 +272,9 @@ def other_rows(
     shape = (rows, contrasts)
     if weight is None:
         return (own + torch.randint(1, max(rows, 2), shape, generator=generator)) % rows
-    total = rows * contrasts
-    mass = weight.detach().cpu().double()
-    drawn = torch.multinomial(mass, total, replacement=True, generator=generator).reshape(shape)
-    return torch.where(drawn == own, (own + 1) % rows, drawn)
+    mass = weight.detach().cpu().double()[:, None]
+    edges = mass.cumsum(dim=0)
+    # A point on the line of all weights without the piece of the row itself.
+    point = torch.rand(shape, generator=generator, dtype=torch.float64) * (edges[-1] - mass)
+    point += torch.where(point >= edges - mass, mass, 0.0)
+    return torch.searchsorted(edges[:, 0], point, right=True).clamp_max(rows - 1)
