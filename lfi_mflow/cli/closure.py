@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from lfi_mflow.flows import Model
     from lfi_mflow.simulation import Simulator
 
-__all__ = ["command"]
+__all__ = ["command", "simulator_of"]
 
 _VERDICTS = {True: "yes", False: "NO", None: "-"}
 _SIGNS = {"at_most": "<=", "at_least": ">=", "compatible_with": "~"}
@@ -99,7 +99,7 @@ def _test(path: Path, metrics: tuple[str, ...], options: dict[str, Any]) -> Clos
 
     settings = _read_sizes(options["config_path"])
     model = load_model(path, resolve_device(options["device"]))
-    simulator = _simulator(model, options["simulator"], options["settings"])
+    simulator = simulator_of(model, options["simulator"], options["settings"])
     prior = inference_prior(model.metadata.events, options["prior"])
     with working(f"testing {', '.join(metrics)}"):
         return run_closure(
@@ -120,7 +120,7 @@ def _read_sizes(path: Path | None) -> ClosureSettings | None:
     return None if path is None else from_table(ClosureSettings, read_toml(path), str(path))
 
 
-def _simulator(model: Model, name: str | None, settings: dict[str, Any]) -> Simulator:
+def simulator_of(model: Model, name: str | None, settings: dict[str, Any]) -> Simulator:
     """Build the simulator and see that it has the columns of the model."""
     from lfi_mflow.simulation import get_simulator
 

@@ -21,6 +21,7 @@ COMMANDS = {
     "infer": "infer",
     "score": "score",
     "closure": "closure",
+    "recalibrate": "recalibrate",
     "report": "report",
     "info": "info",
 }

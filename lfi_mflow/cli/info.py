@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +14,9 @@ from lfi_mflow.cli.console import show_facts, show_result
 from lfi_mflow.cli.file_kinds import FileKind, file_kind
 from lfi_mflow.cli.options import FILE, example, json_option
 from lfi_mflow.errors import InputError
+
+if TYPE_CHECKING:
+    from lfi_mflow.flows import Reference
 
 __all__ = ["command"]
 
@@ -80,7 +83,7 @@ def _model(path: Path) -> tuple[dict[str, Any], str]:
         "data_dim": metadata.dimensions.data,
         "latent_dim": metadata.dimensions.latent,
         "weights": weights,
-        "density": f"with respect to the {model.flow.reference} measure",
+        "density": _density(model.flow.reference),
         "settings": dict(metadata.settings),
         "training": phases,
         "n_events": metadata.n_events,
@@ -90,6 +93,13 @@ def _model(path: Path) -> tuple[dict[str, Any], str]:
         "provenance": dict(metadata.provenance),
     }
     return facts, f"{metadata.preset} trained on {metadata.n_events:,} events"
+
+
+def _density(reference: Reference) -> str:
+    """Say what the density of a model refers to."""
+    if reference in ("none", "ratio"):
+        return {"none": "none", "ratio": "none: likelihood ratios only"}[reference]
+    return f"with respect to the {reference} measure"
 
 
 def _posterior(path: Path) -> tuple[dict[str, Any], str]:

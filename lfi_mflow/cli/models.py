@@ -15,6 +15,7 @@ _DENSITIES = {
     "hausdorff": "per n-dimensional volume of the manifold; not comparable with ambient densities",
     "latent": "of the latents only: posteriors, but no density of events",
     "bound": "a lower bound of the density, not the density itself",
+    "ratio": "none, but likelihood ratios: posteriors, and no density of events",
     "none": "none",
 }
 

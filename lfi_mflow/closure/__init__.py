@@ -17,6 +17,8 @@ from lfi_mflow.closure.published import (
     posterior_mmd2,
     reconstruction_error,
 )
+from lfi_mflow.closure.ratio_checks import recalibrate
+from lfi_mflow.closure.ratios import Reliability, ratio_normalisation, reliability
 from lfi_mflow.closure.record import ClosureReport, Metric, Target
 from lfi_mflow.closure.residual import (
     distance_theta_dependence,
@@ -37,6 +39,7 @@ __all__ = [
     "LocalTest",
     "Metric",
     "RatioCalibration",
+    "Reliability",
     "Target",
     "c2st",
     "central_ranks",
@@ -54,7 +57,10 @@ __all__ = [
     "parameter_pairs",
     "posterior_mmd2",
     "ratio_calibration",
+    "ratio_normalisation",
+    "recalibrate",
     "reconstruction_error",
+    "reliability",
     "run_closure",
     "sbc_p_value",
     "sbc_ranks",

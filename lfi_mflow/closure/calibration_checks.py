@@ -132,7 +132,9 @@ CALIBRATION_CHECKS: dict[str, Check] = {
     "likelihood_calibration": Check(_check_ratio, 10, (needs_ratio,)),
     "c2st": Check(_check_classifier, 11, (needs_ratio, needs_likelihood)),
     "off_manifold_p_value": Check(
-        _check_off_manifold, 12, (needs_ratio, needs_residual, needs_distance_reference)
+        _check_off_manifold,
+        12,
+        (needs_ratio, needs_encoder, needs_residual, needs_distance_reference),
     ),
     "distance_theta_dependence": Check(
         _check_residual, 13, (needs_parameters, needs_encoder, needs_residual)

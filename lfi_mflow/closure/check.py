@@ -14,18 +14,21 @@ import numpy as np
 
 from lfi_mflow.closure.context import Study
 from lfi_mflow.closure.published import Estimate
+from lfi_mflow.flows.ratio import RatioEstimator
 from lfi_mflow.inference.moving import has_likelihood_ratio
-from lfi_mflow.simulation import HasLikelihood, HasManifold
+from lfi_mflow.simulation import HasJoint, HasLikelihood, HasManifold
 
 __all__ = [
     "Check",
     "Outcome",
+    "needs_denominator",
     "needs_distance_reference",
     "needs_exact_density",
     "needs_likelihood",
     "needs_manifold",
     "needs_parameters",
     "needs_residual",
+    "needs_samples",
 ]
 
 
@@ -78,15 +81,32 @@ def needs_density(study: Study) -> str | None:
     return "the model has no density" if "log_prob" in study.model.flow.lacks else None
 
 
+def needs_samples(study: Study) -> str | None:
+    """Require a generator of events."""
+    return "the model generates no events" if "sample" in study.model.flow.lacks else None
+
+
+def needs_denominator(study: Study) -> str | None:
+    """Require a ratio estimator whose denominator can be simulated."""
+    flow = study.model.flow
+    if not isinstance(flow, RatioEstimator):
+        return "the model is no ratio estimator"
+    known = flow.denominator == "marginal" or isinstance(study.simulator, HasJoint)
+    return None if known else f"{study.simulator.name!r} does not say what its ratios refer to"
+
+
 def needs_parameters(study: Study) -> str | None:
     """Require something to infer."""
     return None if study.prior.dim else "the model has no parameters"
 
 
 def needs_ratio(study: Study) -> str | None:
-    """Require something to infer, and densities that can be compared at different parameters."""
-    missing = needs_parameters(study) or needs_density(study)
-    if missing is None and not has_likelihood_ratio(study.model.flow):
+    """Require something to infer, and ratios of densities at different parameters."""
+    flow = study.model.flow
+    missing = needs_parameters(study)
+    if missing is None and flow.reference != "ratio":
+        missing = needs_density(study)
+    if missing is None and not has_likelihood_ratio(flow):
         return "the model's manifold depends on theta, so that there is no likelihood ratio"
     return missing
 

@@ -20,6 +20,7 @@ from lfi_mflow.closure.check import (
     needs_likelihood,
     needs_manifold,
     needs_ratio,
+    needs_samples,
 )
 from lfi_mflow.closure.context import COMPARISON_STREAM, Study, draw_seed
 from lfi_mflow.closure.posteriors import PosteriorSets
@@ -31,6 +32,7 @@ from lfi_mflow.closure.published import (
     posterior_mmd2,
     reconstruction_error,
 )
+from lfi_mflow.closure.ratio_checks import RATIO_CHECKS
 from lfi_mflow.simulation import HasLikelihood, HasManifold
 
 __all__ = ["CHECKS", "SURFACE_STREAM", "surface_curves"]
@@ -40,8 +42,10 @@ def surface_curves(study: Study, rng: np.random.Generator) -> dict[str, Any]:
     """Simulated and generated events for the figure of the manifold.
 
     Both are drawn at the same theta from the prior, and their log-densities are
-    those at the reference theta.
+    those at the reference theta. A model that generates no events has none of it.
     """
+    if needs_samples(study) is not None:
+        return {}
     n = study.settings.surface_points
     theta = study.prior.sample(n, rng)
     truth: dict[str, Any] = {"x": study.simulate(theta, rng), "theta": theta}
@@ -126,11 +130,12 @@ SURFACE_STREAM = 6
 """Random stream of :func:`surface_curves`."""
 
 CHECKS: dict[str, Check] = {
-    "manifold_distance": Check(_check_distance, 0, (needs_manifold,)),
+    "manifold_distance": Check(_check_distance, 0, (needs_manifold, needs_samples)),
     "reconstruction_error": Check(_check_reconstruction, 1, (needs_encoder,)),
     "posterior_mmd2": Check(_check_posterior, COMPARISON_STREAM, (needs_ratio, needs_likelihood)),
     "ood_auc": Check(_check_ood, 3, (needs_manifold, needs_encoder)),
     "log_density_error": Check(_check_density, 4, (needs_exact_density,)),
     **CALIBRATION_CHECKS,
+    **RATIO_CHECKS,
 }
 """The check behind each metric."""

@@ -13,7 +13,8 @@ from lfi_mflow.closure.evaluation import FlowEvaluator
 from lfi_mflow.closure.posteriors import PosteriorSets, sample_posteriors
 from lfi_mflow.closure.published import Array
 from lfi_mflow.closure.sbc import Integers, sbc_ranks
-from lfi_mflow.errors import ConfigError
+from lfi_mflow.errors import ConfigError, ModelMismatchError
+from lfi_mflow.flows.flow import Flow
 from lfi_mflow.inference.likelihood import SimulatorLikelihood
 from lfi_mflow.inference.moving import likelihood_of
 from lfi_mflow.simulation import HasLikelihood, Prior, Simulator
@@ -25,6 +26,7 @@ __all__ = [
     "ClosureSettings",
     "Comparison",
     "Study",
+    "check_dimensions",
     "draw_seed",
 ]
 
@@ -51,6 +53,7 @@ class ClosureSettings:
         calibration_events: Events in each of them.
         calibration_draws: Posterior draws that each rank counts.
         ratio_sets: Sets of as many events for the calibration of likelihood ratios.
+        ratio_events: Single events for the calibration of a ratio estimator.
         classifier_samples: Samples of each posterior that a classifier has to tell apart.
         surface_points: Events in each panel of the manifold figure.
         reference_theta: Where test and observed events are simulated; None for
@@ -70,6 +73,7 @@ class ClosureSettings:
     calibration_events: int = 20
     calibration_draws: int = 499
     ratio_sets: int = 1_000
+    ratio_events: int = 10_000
     classifier_samples: int = 1_000
     surface_points: int = 4_000
     reference_theta: tuple[float, ...] | None = None
@@ -131,6 +135,8 @@ class Study:
         seed: Seed of all randomness.
         settings: Sizes.
         training: What the model file says of the training.
+        training_prior: Prior of the training events, None if unknown: then it is taken
+            for the prior.
     """
 
     model: FlowEvaluator
@@ -139,6 +145,7 @@ class Study:
     seed: int
     settings: ClosureSettings
     training: Mapping[str, Any] = field(default_factory=dict)
+    training_prior: Prior | None = None
 
     @cached_property
     def comparison(self) -> Comparison:
@@ -210,3 +217,19 @@ class Study:
 def draw_seed(rng: np.random.Generator) -> int:
     """Draw a seed for a torch generator."""
     return int(rng.integers(2**62))
+
+
+def check_dimensions(flow: Flow, simulator: Simulator, prior: Prior) -> None:
+    """Refuse a flow that cannot have been trained on this simulator."""
+    pairs = (
+        ("observables", flow.data_dim, len(simulator.observables)),
+        ("parameters", flow.theta_dim, len(simulator.parameters)),
+        ("parameters in the prior", flow.theta_dim, prior.dim),
+    )
+    for what, expected, found in pairs:
+        if expected != found:
+            raise ModelMismatchError(
+                f"{expected} {what}, as in the model",
+                f"{found} with simulator {simulator.name!r}",
+                "name the simulator that the model was trained on",
+            )

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 
 from lfi_mflow.closure.published import Array
+from lfi_mflow.errors import ModelMismatchError
 from lfi_mflow.flows.flow import Flow
+from lfi_mflow.flows.ratio import RatioEstimator
 
 __all__ = ["FlowEvaluator"]
 
@@ -57,6 +59,18 @@ class FlowEvaluator:
     def log_prob(self, x: Array, theta: Array) -> Array:
         """Log-density in original units: (N, d), (N, p) -> (N,)."""
         return self._batched(self.flow.log_prob, x, theta)
+
+    def log_ratio(self, x: Array, theta: Array) -> Array:
+        """Log-ratio to its denominator by a ratio estimator: (N, d), (N, p) -> (N,).
+
+        Raises:
+            ModelMismatchError: If the model is none.
+        """
+        if not isinstance(self.flow, RatioEstimator):
+            raise ModelMismatchError(
+                "a ratio estimator", type(self.flow).__name__, "choose another model"
+            )
+        return self._batched(self.flow.log_ratio, x, theta)
 
     def _batched(self, function: Callable[..., Tensor], *arrays: Array) -> Array:
         """Apply a function to batches of rows."""

@@ -52,10 +52,12 @@ class RatioCalibration:
         slope: The factor b and its standard error.
         p_value: Probability of corrections this large if none are needed
             (likelihood ratio test of b = 1 and c = 0).
+        shift: The coefficients c, with shape (p,); empty if there was no fit.
     """
 
     slope: Estimate
     p_value: float
+    shift: tuple[float, ...] = ()
 
 
 def parameter_pairs(prior: Prior, n: int, rng: np.random.Generator) -> tuple[Array, Array]:
@@ -106,7 +108,7 @@ def ratio_calibration(log_ratio: Array, difference: Array, outcome: Integers) ->
     gain = np.sum(log_expit(covariates @ fitted) - log_expit(claimed))
     p_value = float(stats.chi2.sf(2.0 * max(gain, 0.0), p + 1))
     slope = Estimate(float(fitted[0]), float(np.sqrt(covariance[0, 0])))
-    return RatioCalibration(slope, p_value)
+    return RatioCalibration(slope, p_value, tuple((fitted[1:] / spread).tolist()))
 
 
 def _fit(covariates: Array, start: Array) -> tuple[Array, Array]:

@@ -7,11 +7,11 @@ from dataclasses import asdict
 from typing import Any
 
 from lfi_mflow.closure.checks import CHECKS, SURFACE_STREAM, surface_curves
-from lfi_mflow.closure.context import ClosureSettings, Study
+from lfi_mflow.closure.context import ClosureSettings, Study, check_dimensions
 from lfi_mflow.closure.evaluation import FlowEvaluator
 from lfi_mflow.closure.record import ClosureReport, Metric, Target
 from lfi_mflow.closure.targets import METRICS, load_targets
-from lfi_mflow.errors import ModelMismatchError, UnknownNameError
+from lfi_mflow.errors import UnknownNameError
 from lfi_mflow.flows import Flow, Model
 from lfi_mflow.provenance import provenance
 from lfi_mflow.simulation import Prior, Simulator
@@ -52,6 +52,8 @@ def run_closure(
         ``posterior_mmd2`` and ``c2st`` (of each set), ``ood`` (the AUC of each score),
         ``sbc`` and ``tarp`` (``ranks`` and ``n_draws``), ``coverage`` (``hpd``,
         ``central`` and ``n_draws``), ``lc2st`` (``theta`` and ``p_value`` of each set),
+        ``reliability`` (of a ratio estimator: ``claimed``, ``observed`` and ``uncertainty``
+        by groups of events, and the ``slope`` and ``offset`` that would mend it),
         ``likelihood_calibration`` (``slope`` and ``uncertainty``) and ``off_manifold``
         (``p_value`` of each set).
 
@@ -60,10 +62,10 @@ def run_closure(
         ModelMismatchError: If flow, simulator and prior differ in their dimensions.
     """
     chosen = _known(metrics)
-    flow, training = _parts(model)
-    _check_dimensions(flow, simulator, prior)
+    flow, training, training_prior = _parts(model)
+    check_dimensions(flow, simulator, prior)
     settings = settings or ClosureSettings()
-    study = Study(FlowEvaluator(flow), simulator, prior, seed, settings, training)
+    study = Study(FlowEvaluator(flow), simulator, prior, seed, settings, training, training_prior)
     goals = load_targets(simulator=simulator.name) if targets is None else targets
     found: dict[str, Metric] = {}
     skipped: dict[str, str] = {}
@@ -88,11 +90,12 @@ def run_closure(
     return ClosureReport(found, origin, curves, skipped)
 
 
-def _parts(model: Flow | Model) -> tuple[Flow, Mapping[str, Any]]:
-    """Return the flow, and what is known of its training."""
-    if isinstance(model, Model):
-        return model.flow, model.metadata.training
-    return model, {}
+def _parts(model: Flow | Model) -> tuple[Flow, Mapping[str, Any], Prior | None]:
+    """Return the flow, and what is known of its training and the prior of its events."""
+    if not isinstance(model, Model):
+        return model, {}, None
+    table = model.metadata.events.prior
+    return model.flow, model.metadata.training, None if table is None else Prior.from_table(table)
 
 
 def _known(metrics: Iterable[str]) -> tuple[str, ...]:
@@ -102,19 +105,3 @@ def _known(metrics: Iterable[str]) -> tuple[str, ...]:
         if name not in CHECKS:
             raise UnknownNameError("closure metric", name, METRICS)
     return tuple(name for name in METRICS if name in names)
-
-
-def _check_dimensions(flow: Flow, simulator: Simulator, prior: Prior) -> None:
-    """Refuse a flow that cannot have been trained on this simulator."""
-    pairs = (
-        ("observables", flow.data_dim, len(simulator.observables)),
-        ("parameters", flow.theta_dim, len(simulator.parameters)),
-        ("parameters in the prior", flow.theta_dim, prior.dim),
-    )
-    for what, expected, found in pairs:
-        if expected != found:
-            raise ModelMismatchError(
-                f"{expected} {what}, as in the model",
-                f"{found} with simulator {simulator.name!r}",
-                "name the simulator that the model was trained on",
-            )

@@ -29,6 +29,8 @@ METRICS = (
     "c2st",
     "off_manifold_p_value",
     "distance_theta_dependence",
+    "ratio_calibration",
+    "ratio_normalisation",
 )
 """The metrics that :func:`lfi_mflow.closure.run_closure` computes, in order."""
 

@@ -8,6 +8,7 @@ from lfi_mflow.flows.manifold import ManifoldFlow
 from lfi_mflow.flows.model_file import Model, ModelMetadata, load_model, save_model
 from lfi_mflow.flows.presets import PRESETS, Preset, build_flow, get_preset
 from lfi_mflow.flows.pseudo_invertible import PseudoInvertibleEncoder
+from lfi_mflow.flows.ratio import Denominator, RatioEstimator
 from lfi_mflow.flows.relaxed import RelaxedInjectiveFlow
 from lfi_mflow.flows.settings import (
     AmbientSettings,
@@ -19,9 +20,11 @@ from lfi_mflow.flows.settings import (
     GanSettings,
     HypersurfaceSettings,
     ManifoldSettings,
+    ModelSettings,
     OriginalPieSettings,
     PieSettings,
     PrescribedSettings,
+    RatioSettings,
 )
 
 __all__ = [
@@ -30,6 +33,7 @@ __all__ = [
     "AmbientSettings",
     "AutoencoderSettings",
     "ConformalFlowSettings",
+    "Denominator",
     "Dimensions",
     "EncodedEvents",
     "EncodedSettings",
@@ -44,11 +48,14 @@ __all__ = [
     "ManifoldSettings",
     "Model",
     "ModelMetadata",
+    "ModelSettings",
     "OriginalPieSettings",
     "PieSettings",
     "PrescribedSettings",
     "Preset",
     "PseudoInvertibleEncoder",
+    "RatioEstimator",
+    "RatioSettings",
     "Reference",
     "RelaxedInjectiveFlow",
     "VariationalAutoencoder",

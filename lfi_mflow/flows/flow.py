@@ -25,8 +25,8 @@ from lfi_mflow.flows.latent import LatentFlow
 
 __all__ = ["EncodedEvents", "Flow", "Reference"]
 
-Reference = Literal["lebesgue", "hausdorff", "latent", "bound", "none"]
-Quantity = Literal["encode", "log_prob"]
+Reference = Literal["lebesgue", "hausdorff", "latent", "bound", "ratio", "none"]
+Quantity = Literal["encode", "log_prob", "sample"]
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Flow(nn.Module, ABC):
         theta_dim: Number p of parameters.
         reference: The measure that :meth:`log_prob` refers to.
         lacks: What it cannot do: ``"log_prob"`` if it has no density, ``"encode"`` if
-            it cannot go from events to latents.
+            it cannot go from events to latents, ``"sample"`` if it generates no events.
 
     What training acts on, and every flow that can be trained has:
 
@@ -132,7 +132,11 @@ class Flow(nn.Module, ABC):
 
     def missing(self, quantity: Quantity) -> ModelMismatchError:
         """Return the error to raise when the flow is asked for what it lacks."""
-        words = {"log_prob": "a density of events", "encode": "an encoder"}
+        words = {
+            "log_prob": "a density of events",
+            "encode": "an encoder",
+            "sample": "a generator of events",
+        }
         return ModelMismatchError(
             f"a model with {words[quantity]}",
             f"one without ({type(self).__name__})",

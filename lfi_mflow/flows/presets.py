@@ -28,6 +28,7 @@ from lfi_mflow.flows.flow import Flow, Reference
 from lfi_mflow.flows.latent import LatentFlow
 from lfi_mflow.flows.manifold import ManifoldFlow
 from lfi_mflow.flows.pseudo_invertible import PseudoInvertibleEncoder
+from lfi_mflow.flows.ratio import Denominator, RatioEstimator
 from lfi_mflow.flows.relaxed import RelaxedInjectiveFlow
 from lfi_mflow.flows.settings import (
     AmbientSettings,
@@ -39,14 +40,16 @@ from lfi_mflow.flows.settings import (
     GanSettings,
     HypersurfaceSettings,
     ManifoldSettings,
+    ModelSettings,
     OriginalPieSettings,
     PieSettings,
     PrescribedSettings,
+    RatioSettings,
 )
 
 __all__ = ["PRESETS", "Preset", "build_flow", "get_preset"]
 
-S = TypeVar("S", bound=FlowSettings)
+S = TypeVar("S", bound=ModelSettings)
 
 
 @dataclass(frozen=True)
@@ -197,6 +200,38 @@ def _pie(dimensions: Dimensions, settings: PieSettings) -> Flow:
     )
 
 
+def _ratio(
+    name: str, summary: str, source: str, *, denominator: Denominator
+) -> Preset[RatioSettings]:
+    """Return the preset of a ratio estimator; its training algorithm has the same name."""
+
+    def build(dimensions: Dimensions, settings: RatioSettings) -> Flow:
+        if dimensions.latent != dimensions.data:
+            raise ConfigError(
+                f"n = d = {dimensions.data} in a ratio estimator",
+                f"n = {dimensions.latent}",
+                "leave --latent-dim out, or choose a model that learns a manifold",
+            )
+        standardisation = Standardisation(dimensions.data)
+        return RatioEstimator(standardisation, dimensions.theta, settings.network, denominator)
+
+    limits = {
+        "marginal": "a ratio and no density: no samples, no manifold, no density of an event",
+        "reference": "as nre-c, and its events need joint ratios, which few simulators know",
+    }
+    return Preset(
+        name=name,
+        summary=summary,
+        limits=limits[denominator],
+        reference="ratio",
+        source=source,
+        algorithms=(name,),
+        settings=RatioSettings,
+        build=build,
+        ambient=True,
+    )
+
+
 PRESETS: Mapping[str, Preset[Any]] = {
     preset.name: preset
     for preset in (
@@ -343,6 +378,36 @@ PRESETS: Mapping[str, Preset[Any]] = {
             algorithms=("adversarial",),
             settings=GanSettings,
             build=_gan,
+        ),
+        _ratio(
+            "nre-a",
+            "ratio p(x | theta) / p(x) by a classifier of joint and marginal pairs",
+            "Hermans et al. 2020, arXiv:1903.04057",
+            denominator="marginal",
+        ),
+        _ratio(
+            "nre-c",
+            "ratio p(x | theta) / p(x) by a classifier that chooses among several theta",
+            "Miller et al. 2022, arXiv:2210.06170",
+            denominator="marginal",
+        ),
+        _ratio(
+            "bnre",
+            "nre-a with a balanced classifier, which is cautious rather than certain",
+            "Delaunoy et al. 2022, arXiv:2208.13624",
+            denominator="marginal",
+        ),
+        _ratio(
+            "alice",
+            "ratio p(x | theta) / p(x | theta_0) from the simulator's joint ratios",
+            "Stoye et al. 2018, arXiv:1808.00973",
+            denominator="reference",
+        ),
+        _ratio(
+            "alices",
+            "alice with the simulator's joint scores as a second teacher",
+            "Stoye et al. 2018, arXiv:1808.00973",
+            denominator="reference",
         ),
     )
 }

@@ -24,9 +24,11 @@ __all__ = [
     "GanSettings",
     "HypersurfaceSettings",
     "ManifoldSettings",
+    "ModelSettings",
     "OriginalPieSettings",
     "PieSettings",
     "PrescribedSettings",
+    "RatioSettings",
 ]
 
 
@@ -53,18 +55,22 @@ class Dimensions:
             raise ConfigError("dimensions >= 0", str(self), "correct them")
 
 
-class FlowSettings(ABC):
-    """The architecture of a flow: what the settings of all presets have in common.
+class ModelSettings(ABC):
+    """The architecture of a model: what the settings of all presets have in common."""
+
+    @abstractmethod
+    def least_elements(self, dimensions: Dimensions) -> int:
+        """Return a lower bound of the number of weights, to hold against a file before building."""
+
+
+class FlowSettings(ModelSettings, ABC):
+    """The architecture of a model that is made around a latent flow.
 
     Attributes:
         latent: The latent flow.
     """
 
     latent: LatentSettings
-
-    @abstractmethod
-    def least_elements(self, dimensions: Dimensions) -> int:
-        """Return a lower bound of the number of weights, to hold against a file before building."""
 
 
 @dataclass(frozen=True)
@@ -266,3 +272,18 @@ class GanSettings(FlowSettings):
         d, n, p = dimensions.data, dimensions.latent, dimensions.theta
         networks = self.decoder.least_elements(n, d) + self.discriminator.least_elements(d + p, 1)
         return networks + self.latent.least_elements(n, p)
+
+
+@dataclass(frozen=True)
+class RatioSettings(ModelSettings):
+    """The architecture of a ratio estimator.
+
+    Arguments:
+        network: The network of events and parameters.
+    """
+
+    network: NetworkSettings = field(default_factory=NetworkSettings)
+
+    def least_elements(self, dimensions: Dimensions) -> int:
+        """Return a lower bound of the number of weights."""
+        return self.network.least_elements(dimensions.data + dimensions.theta, 1)

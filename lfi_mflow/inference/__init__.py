@@ -24,6 +24,7 @@ from lfi_mflow.inference.off_manifold import (
     off_manifold_p_value,
 )
 from lfi_mflow.inference.posterior import ObservedEvents, Posterior, load_posterior
+from lfi_mflow.inference.ratios import RatioLikelihood
 from lfi_mflow.inference.run import infer_posterior
 from lfi_mflow.inference.score_file import ScoreFile, ScoreMetadata, write_scores
 from lfi_mflow.inference.scores import Scores, score_events
@@ -42,6 +43,7 @@ __all__ = [
     "MovingManifoldLikelihood",
     "ObservedEvents",
     "Posterior",
+    "RatioLikelihood",
     "ScoreFile",
     "ScoreMetadata",
     "Scores",

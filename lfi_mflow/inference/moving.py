@@ -14,8 +14,10 @@ from torch import Tensor
 
 from lfi_mflow.errors import ModelMismatchError
 from lfi_mflow.flows.flow import Flow
+from lfi_mflow.flows.ratio import RatioEstimator
 from lfi_mflow.inference.blocks import Block, Layout
 from lfi_mflow.inference.likelihood import EventSetLikelihood, check_events, sum_events
+from lfi_mflow.inference.ratios import RatioLikelihood
 
 __all__ = ["MovingManifoldLikelihood", "has_likelihood_ratio", "likelihood_of"]
 
@@ -64,11 +66,13 @@ def has_likelihood_ratio(flow: Flow) -> bool:
 
 def likelihood_of(
     flow: Flow, x: Tensor, *, moving_manifold: bool = False
-) -> EventSetLikelihood | MovingManifoldLikelihood:
-    """Return the log-likelihood of events as a function of theta, whatever the chart.
+) -> EventSetLikelihood | MovingManifoldLikelihood | RatioLikelihood:
+    """Return the log-likelihood of events as a function of theta, whatever the model.
+
+    That of a ratio estimator is relative to its denominator.
 
     Arguments:
-        flow: The flow, in evaluation mode.
+        flow: The flow or ratio estimator, in evaluation mode.
         x: Events, with shape (N, d), or (D, N, d) for D sets of N events.
         moving_manifold: Compare densities on different manifolds all the same.
 
@@ -78,13 +82,15 @@ def likelihood_of(
         InputError: If ``x`` has another shape.
         DataError: If an event cannot be encoded (NaN or infinite).
     """
+    if isinstance(flow, RatioEstimator):
+        return RatioLikelihood(flow, x)
     if not flow.conditional:
         return EventSetLikelihood(flow, x)
     if not (has_likelihood_ratio(flow) or moving_manifold):
         raise ModelMismatchError(
             "a manifold that does not depend on theta",
             "a conditional chart: densities on different manifolds have no likelihood ratio",
-            "train with conditional_chart = false, estimate the ratio itself, or say "
-            "--moving-manifold (moving_manifold=True) to compare them all the same",
+            "train with conditional_chart = false, estimate the ratio itself (--model nre-c), or "
+            "say --moving-manifold (moving_manifold=True) to compare them all the same",
         )
     return MovingManifoldLikelihood(flow, x)

@@ -45,7 +45,8 @@ def infer_posterior(
 
     Raises:
         ModelMismatchError: If the prior has another number of parameters, there are
-            none to infer, the model has no density, or its manifold depends on theta.
+            none to infer, the model has neither a density nor ratios, or its manifold
+            depends on theta.
         ConfigError: If a grid is asked for with more than two parameters.
         InputError: If ``x`` has another number of columns, or the posterior has no mass.
         DataError: If an event cannot be encoded (NaN or infinite).
@@ -71,6 +72,8 @@ def infer_posterior(
     density = log_posterior(likelihood, prior)
 
     def judged(theta: Tensor) -> ObservedEvents:
+        if "encode" in model.flow.lacks:  # there is no manifold to be off
+            return ObservedEvents(np.asarray(x), model.metadata.events.observable_names)
         if isinstance(likelihood, EventSetLikelihood):
             distance = likelihood.encoded.distance
         else:

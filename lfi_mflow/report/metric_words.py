@@ -61,6 +61,15 @@ METRIC_WORDS = {
         "Independence of residual and parameters, p-value",
         "given the projection, does the distance to the learned manifold depend on them?",
     ),
+    "ratio_calibration": (
+        "Ratio calibration p-value",
+        "of single events: are the probabilities of the classifier behind the ratio the shares "
+        "of events that they claim to be?",
+    ),
+    "ratio_normalisation": (
+        "Normalisation of the ratio",
+        "mean ratio of events of its denominator, theta from the prior; 1 is right",
+    ),
 }
 """Title and meaning of each metric."""
 
@@ -112,6 +121,14 @@ MISSED = {
     "distance_theta_dependence": (
         "The distance to the learned manifold knows the parameters: projecting the events throws "
         "information away. Raise the manifold dimension, or train the chart for longer."
+    ),
+    "ratio_calibration": (
+        "The ratio estimator claims too much or too little of single events. Mend it with: "
+        "lfi-mflow recalibrate model.mflow -o recalibrated.mflow, or train it for longer."
+    ),
+    "ratio_normalisation": (
+        "The ratio is off by a factor on average. Where the factor depends on theta, sets of many "
+        "events are biased by it: recalibrate the model, or train it for longer."
     ),
 }
 """What it means that a metric misses its target, and what to do."""

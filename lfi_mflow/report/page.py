@@ -25,7 +25,7 @@ from lfi_mflow.report.markup import chip, section, text
 from lfi_mflow.simulation import Prior
 
 if TYPE_CHECKING:
-    from lfi_mflow.flows import Model
+    from lfi_mflow.flows import Flow, Model
     from lfi_mflow.inference.posterior import Posterior
 
 __all__ = ["render_report", "write_report"]
@@ -167,7 +167,7 @@ def _key_section(model: Model, closure: ClosureReport | None) -> str:
     names = [parameter.name for parameter in metadata.events.parameters]
     facts = {
         "Model": metadata.preset,
-        "Manifold": f"{flow.latent_dim} dimensions in {flow.data_dim} observables",
+        "Manifold": _manifold(flow),
         "Parameters": ", ".join(names) or "none",
         "Prior": prior.describe(names) if prior else None,
         "Training events": f"{metadata.n_events:,}",
@@ -181,6 +181,13 @@ def _key_section(model: Model, closure: ClosureReport | None) -> str:
         if value is not None
     )
     return section("model", "The model", f'<dl class="keys">{cells}</dl>')
+
+
+def _manifold(flow: Flow) -> str:
+    """Say where the events live in the model's eyes."""
+    if flow.reference == "ratio":
+        return f"none: likelihood ratios of {flow.data_dim} observables"
+    return f"{flow.latent_dim} dimensions in {flow.data_dim} observables"
 
 
 def _prior(model: Model) -> Prior | None:
@@ -201,7 +208,7 @@ def _training_time(history: Mapping[str, Any]) -> str | None:
 def _model_surface(model: Model) -> dict[str, Any]:
     """Generate events alone, where there is no closure test to compare with."""
     prior = _prior(model)
-    if prior is None:
+    if prior is None or "sample" in model.flow.lacks:
         return {}
     tensor = next(model.flow.parameters(), torch.zeros(1))
     theta = torch.as_tensor(prior.sample(_POINTS, np.random.default_rng(_SEED)))

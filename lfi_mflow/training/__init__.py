@@ -4,6 +4,7 @@ from lfi_mflow.training.checkpoint import Checkpoint, CheckpointFile
 from lfi_mflow.training.events import Batch, ResidentEvents, StreamedEvents, TrainingEvents
 from lfi_mflow.training.history import EpochRecord, History, PhaseRecord
 from lfi_mflow.training.loop import Progress, ProgressCallback, fit
+from lfi_mflow.training.objective import Objective
 from lfi_mflow.training.objectives import (
     OBJECTIVES,
     Adversarial,
@@ -12,7 +13,6 @@ from lfi_mflow.training.objectives import (
     LatentLikelihood,
     Likelihood,
     NormalisedAutoencoder,
-    Objective,
     PenalisedLikelihood,
     Reconstruction,
     RectangularFlow,
@@ -23,12 +23,17 @@ from lfi_mflow.training.phases import (
     ALGORITHMS,
     Phase,
     adversarial,
+    alice,
+    alices,
     alternating,
+    bnre,
     density,
     density_scandal,
     elbo,
     free_form,
     nae,
+    nre_a,
+    nre_c,
     penalised,
     rectangular,
     scandal,
@@ -37,12 +42,16 @@ from lfi_mflow.training.phases import (
     transport,
     transport_alternating,
 )
+from lfi_mflow.training.ratio_objectives import Alice, Alices, BalancedNre, NreA, NreC
 from lfi_mflow.training.run import RunConfig, read_run_config, resolve_device, train_model
 
 __all__ = [
     "ALGORITHMS",
     "OBJECTIVES",
     "Adversarial",
+    "Alice",
+    "Alices",
+    "BalancedNre",
     "Batch",
     "Checkpoint",
     "CheckpointFile",
@@ -53,6 +62,8 @@ __all__ = [
     "LatentLikelihood",
     "Likelihood",
     "NormalisedAutoencoder",
+    "NreA",
+    "NreC",
     "Objective",
     "PenalisedLikelihood",
     "Phase",
@@ -68,13 +79,18 @@ __all__ = [
     "TrainingEvents",
     "Transport",
     "adversarial",
+    "alice",
+    "alices",
     "alternating",
+    "bnre",
     "density",
     "density_scandal",
     "elbo",
     "fit",
     "free_form",
     "nae",
+    "nre_a",
+    "nre_c",
     "penalised",
     "read_run_config",
     "rectangular",

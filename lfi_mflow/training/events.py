@@ -37,18 +37,21 @@ class Batch(NamedTuple):
         theta: Parameters, with shape (B, p).
         weight: Weights, with shape (B,), or None.
         score: Joint scores, with shape (B, p), or None.
+        log_ratio: Joint log-ratios, with shape (B,), or None.
     """
 
     prepared: Tensor
     theta: Tensor
     weight: Tensor | None = None
     score: Tensor | None = None
+    log_ratio: Tensor | None = None
 
     def take(self, rows: Tensor) -> Batch:
         """Return the events of some rows."""
         weight = None if self.weight is None else self.weight[rows]
         score = None if self.score is None else self.score[rows]
-        return Batch(self.prepared[rows], self.theta[rows], weight, score)
+        log_ratio = None if self.log_ratio is None else self.log_ratio[rows]
+        return Batch(self.prepared[rows], self.theta[rows], weight, score, log_ratio)
 
 
 class PreparedEvents(ABC):
@@ -102,6 +105,7 @@ class ResidentEvents(TrainingEvents):
         theta: Parameters, with shape (N, p).
         weight: Positive weights, with shape (N,), or None.
         score: Joint scores, with shape (N, p), or None.
+        log_ratio: Joint log-ratios, with shape (N,), or None.
         validation_fraction: Fraction of events for validation.
         seed: Seed of the split.
     """
@@ -112,6 +116,7 @@ class ResidentEvents(TrainingEvents):
         theta: Tensor,
         weight: Tensor | None = None,
         score: Tensor | None = None,
+        log_ratio: Tensor | None = None,
         *,
         validation_fraction: float,
         seed: int,
@@ -119,7 +124,7 @@ class ResidentEvents(TrainingEvents):
         self.n_validation = _validation_size(len(x), validation_fraction)
         self.n_train = len(x) - self.n_validation
         order = _permutation(len(x), seed, x.device)
-        self._events = Batch(x, theta, weight, score)
+        self._events = Batch(x, theta, weight, score, log_ratio)
         self._rows = order.split([self.n_train, self.n_validation])
 
     @classmethod
@@ -137,7 +142,7 @@ class ResidentEvents(TrainingEvents):
         count = 0
         for block in file.blocks(_BLOCK):
             events = finite_events(block)
-            for name in ("theta", "x", "weight", "score"):
+            for name in ("theta", "x", "weight", "score", "log_ratio"):
                 values = events.columns().get(name)
                 if values is None:
                     continue
@@ -152,6 +157,7 @@ class ResidentEvents(TrainingEvents):
             arrays["theta"],
             arrays.get("weight"),
             arrays.get("score"),
+            arrays.get("log_ratio"),
             validation_fraction=validation_fraction,
             seed=seed,
         )
@@ -251,12 +257,12 @@ class StreamedEvents(TrainingEvents):
         """Bring events to the device and prepare them."""
         events = finite_events(events)
         x, theta = self._tensor(events.x), self._tensor(events.theta)
-        weight, score = (
+        weight, score, log_ratio = (
             None if values is None else self._tensor(values)
-            for values in (events.weight, events.score)
+            for values in (events.weight, events.score, events.log_ratio)
         )
         with torch.no_grad():
-            return Batch(function(x, theta), theta, weight, score)
+            return Batch(function(x, theta), theta, weight, score, log_ratio)
 
     def _tensor(self, values: NDArray[np.floating]) -> Tensor:
         """Bring an array to the device."""
@@ -300,7 +306,7 @@ class _PreparedStream(PreparedEvents):
 
 
 def finite_events(events: Events) -> Events:
-    """Drop events with a value in theta, x, weight or score that is not finite."""
+    """Drop events with a value in theta, x, weight, score or log_ratio that is not finite."""
     good = _finite_rows(events)
     return events if good.all() else events[good]
 
@@ -309,8 +315,9 @@ def _finite_rows(events: Events) -> NDArray[np.bool_]:
     """Say which events training can use: (N,)."""
     good: NDArray[np.bool_] = np.isfinite(events.x).all(axis=1)
     good &= np.isfinite(events.theta).all(axis=1)
-    if events.weight is not None:
-        good &= np.isfinite(events.weight)
+    for values in (events.weight, events.log_ratio):
+        if values is not None:
+            good &= np.isfinite(values)
     return good if events.score is None else good & np.isfinite(events.score).all(axis=1)
 
 

@@ -31,6 +31,7 @@ class Objective(ABC):
     Attributes:
         part: The part of the flow whose parameters it can train.
         needs_score: Whether events need a joint score.
+        needs_log_ratio: Whether events need a joint log-ratio.
         least_batch: Smallest batch that makes sense; 1 if each event has a loss of its
             own, whatever others are in the batch.
         keeps: The weights to keep: those of the epoch with the best validation loss, or
@@ -41,6 +42,7 @@ class Objective(ABC):
 
     part: ClassVar[Part]
     needs_score: ClassVar[bool] = False
+    needs_log_ratio: ClassVar[bool] = False
     least_batch: ClassVar[int] = 1
     keeps: ClassVar[Literal["best", "last"]] = "best"
     measures: ClassVar[Measures] = "loss"

@@ -27,6 +27,7 @@ from lfi_mflow.training.manifold_objectives import (
     Reconstruction,
 )
 from lfi_mflow.training.objective import Objective, Part, chart_of, check_positive
+from lfi_mflow.training.ratio_objectives import Alice, Alices, BalancedNre, NreA, NreC
 
 __all__ = [
     "OBJECTIVES",
@@ -243,6 +244,11 @@ OBJECTIVES: Mapping[str, type[Objective]] = {
     "free-form": FreeForm,
     "nae": NormalisedAutoencoder,
     "rectangular": RectangularFlow,
+    "nre-a": NreA,
+    "nre-c": NreC,
+    "bnre": BalancedNre,
+    "alice": Alice,
+    "alices": Alices,
 }
 """The objectives by the names they have in configuration files."""
 

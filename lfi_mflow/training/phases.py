@@ -15,19 +15,25 @@ from typing import Any
 
 from lfi_mflow.config import from_table
 from lfi_mflow.errors import ConfigError, UnknownNameError
-from lfi_mflow.training.objectives import OBJECTIVES, Objective
+from lfi_mflow.training.objective import Objective
+from lfi_mflow.training.objectives import OBJECTIVES
 
 __all__ = [
     "ALGORITHMS",
     "Phase",
     "adversarial",
+    "alice",
+    "alices",
     "alternating",
+    "bnre",
     "density",
     "density_scandal",
     "elbo",
     "free_form",
     "learning_rate_factor",
     "nae",
+    "nre_a",
+    "nre_c",
     "penalised",
     "rectangular",
     "scandal",
@@ -38,6 +44,7 @@ __all__ = [
 ]
 
 CHART_RATE, LATENT_RATE, ALL_RATE, ADVERSARIAL_RATE = 2e-2, 5e-3, 2e-3, 1e-3
+RATIO_RATE = 5e-3
 
 
 @dataclass(frozen=True)
@@ -221,6 +228,31 @@ def adversarial(epochs: int = 30, batch_size: int = 500) -> tuple[Phase, ...]:
     return (Phase("game", "adversarial", epochs, batch_size, ADVERSARIAL_RATE, momentum=0.0),)
 
 
+def nre_a(epochs: int = 20, batch_size: int = 500) -> tuple[Phase, ...]:
+    """Return training of a ratio estimator by pairs of events and parameters."""
+    return (Phase("ratio", "nre-a", epochs, batch_size, RATIO_RATE),)
+
+
+def nre_c(epochs: int = 20, batch_size: int = 500) -> tuple[Phase, ...]:
+    """Return training of a ratio estimator by a choice among several parameters."""
+    return (Phase("ratio", "nre-c", epochs, batch_size, RATIO_RATE),)
+
+
+def bnre(epochs: int = 20, batch_size: int = 500) -> tuple[Phase, ...]:
+    """Return training of a balanced ratio estimator."""
+    return (Phase("ratio", "bnre", epochs, batch_size, RATIO_RATE),)
+
+
+def alice(epochs: int = 20, batch_size: int = 500) -> tuple[Phase, ...]:
+    """Return training of a ratio estimator by the simulator's joint ratios."""
+    return (Phase("ratio", "alice", epochs, batch_size, RATIO_RATE),)
+
+
+def alices(epochs: int = 20, batch_size: int = 500) -> tuple[Phase, ...]:
+    """Return training of a ratio estimator by the simulator's joint ratios and scores."""
+    return (Phase("ratio", "alices", epochs, batch_size, RATIO_RATE),)
+
+
 ALGORITHMS: Mapping[str, Callable[[], tuple[Phase, ...]]] = {
     "sequential": sequential,
     "alternating": alternating,
@@ -236,6 +268,11 @@ ALGORITHMS: Mapping[str, Callable[[], tuple[Phase, ...]]] = {
     "free-form": free_form,
     "nae": nae,
     "rectangular": rectangular,
+    "nre-a": nre_a,
+    "nre-c": nre_c,
+    "bnre": bnre,
+    "alice": alice,
+    "alices": alices,
 }
 """The training algorithms by the names they have in configuration files."""
 

@@ -38,6 +38,7 @@ __all__ = ["RunConfig", "read_run_config", "resolve_device", "train_model"]
 Precision = Literal["single", "double"]
 _DTYPES = {"single": torch.float32, "double": torch.float64}
 _QUANTILES = 1001
+_JOINT_OPTIONS = {"score": "--set score=true", "log_ratio": "--set reference=-1"}
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,7 @@ def train_model(
     path, device = Path(path), torch.device(device)
     with EventFile(path) as file:
         bad = check_events(file, path, drop_nonfinite=drop_nonfinite)
-        _check_score(file, config)
+        _check_joint(file, config)
         dimensions = _dimensions(file, config)
         run = {"configuration": _run_table(config), "events": file.digest}
         flow = _initial_flow(config, dimensions).to(device)
@@ -198,16 +199,24 @@ def train_model(
     return Model(flow, metadata)
 
 
-def _check_score(file: EventFile, config: RunConfig) -> None:
-    """Fail if a phase needs joint scores that the events do not have."""
-    needy = [phase for phase in config.schedule if phase.minimises.needs_score]
-    if needy and "score" not in file.columns:
-        raise DataError(
-            f"events with a joint score in {file.path}, for the objective {needy[0].objective!r}",
-            "none",
-            "simulate them with --set score=true if the simulator offers it, or train with "
-            'algorithm = "sequential"',
-        )
+def _check_joint(file: EventFile, config: RunConfig) -> None:
+    """Fail if a phase needs joint scores or log-ratios that the events do not have."""
+    for column, what in (("score", "score"), ("log_ratio", "log-ratio")):
+        phases = [phase for phase in config.schedule if _needs(phase, column)]
+        if phases and column not in file.columns:
+            raise DataError(
+                f"events with a joint {what} in {file.path}, for the objective "
+                f"{phases[0].objective!r}",
+                "none",
+                f"simulate them with it if the simulator offers it ({_JOINT_OPTIONS[column]} for "
+                "polynomial-surface), or choose an algorithm that does without",
+            )
+
+
+def _needs(phase: Phase, column: str) -> bool:
+    """Say whether a phase needs a column of the simulator's joint quantities."""
+    needs: bool = getattr(phase.minimises, f"needs_{column}")
+    return needs
 
 
 def _run_table(config: RunConfig) -> dict[str, Any]:
@@ -252,7 +261,7 @@ def _training_events(
     dtype = _DTYPES[config.precision]
     # features, their standardised copy, parameters and the random order
     columns = 2 * dimensions.data + dimensions.theta + 4
-    columns += dimensions.theta * ("score" in file.columns)
+    columns += dimensions.theta * ("score" in file.columns) + ("log_ratio" in file.columns)
     if len(file) * columns * dtype.itemsize > config.resident_bytes:
         return StreamedEvents(
             file, dtype=dtype, device=device, validation_fraction=config.validation_fraction

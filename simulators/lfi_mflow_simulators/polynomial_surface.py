@@ -66,13 +66,18 @@ class PolynomialSurface:
         score: Store the joint score of each event, d/dtheta log p(z, c | theta)
             with the mixture component c that z was drawn from. The events of a
             seed are the same with and without.
+        reference: Store the joint log-ratio log p(z, c | theta) / p(z, c | reference)
+            of each event, and its joint score. Of the narrow component the ratio
+            is bounded from below only where theta is not below the reference: -1
+            is the one to estimate ratios with.
 
     Attributes:
         rotation: The matrix R, with shape (3, 3).
         coefficients: Coefficient of z0^i z1^j at [i, j], with shape (6, 6).
+        joint_reference: The reference, if there is one.
 
     Raises:
-        InputError: If the seed is negative.
+        InputError: If the seed is negative, or the reference is not from -1 to 1.
     """
 
     name = "polynomial-surface"
@@ -80,14 +85,23 @@ class PolynomialSurface:
     observables = tuple(Observable(f"x{i}", latex=f"x_{i}") for i in range(3))
     manifold_dim = 2
 
-    def __init__(self, seed: int | None = None, *, score: bool = False) -> None:
+    joint_reference: tuple[float]
+
+    def __init__(
+        self, seed: int | None = None, *, score: bool = False, reference: float | None = None
+    ) -> None:
         if seed is None:
             flat, rotation = np.array(_PAPER_COEFFICIENTS), np.array(_PAPER_ROTATION)
         elif seed < 0:
             raise InputError("a surface seed >= 0", str(seed), "choose another seed")
         else:
             flat, rotation = _draw_surface(np.random.default_rng(seed))
-        self._store_score = score
+        if reference is not None:
+            if not -1.0 <= reference <= 1.0:
+                raise InputError("a reference theta from -1 to 1", str(reference), "correct it")
+            self.joint_reference = (float(reference),)
+        self._reference = reference
+        self._store_score = score or reference is not None
         self.rotation = _nearest_orthogonal(rotation)
         self.coefficients = np.zeros((_DEGREE + 1, _DEGREE + 1))
         for (i, j), value in zip(monomials(), flat, strict=True):
@@ -104,13 +118,17 @@ class PolynomialSurface:
         theta = np.asarray(theta, dtype=float)
         x = np.empty((len(theta), 3))
         score = np.empty((len(theta), 1)) if self._store_score else None
+        log_ratio = None if self._reference is None else np.empty(len(theta))
         for rows in _blocks(len(theta)):
             z0, z1, broad = _draw_latent(theta[rows, 0], rng)
             if score is not None:
                 narrow = _narrow_score(z0, z1, _narrow_sd(theta[rows, 0]))
                 score[rows, 0] = np.where(broad, 0.0, narrow)
+            if log_ratio is not None:
+                narrow = self._narrow_log_ratio(z0, z1, theta[rows, 0])
+                log_ratio[rows] = np.where(broad, 0.0, narrow)
             self._lift(z0, z1, out=x[rows])
-        return Events(theta=theta, x=x, score=score)
+        return Events(theta=theta, x=x, score=score, log_ratio=log_ratio)
 
     def log_prob(self, x: Array, theta: Array) -> Array:
         """Exact log-density per area of the surface, with shape (N,).
@@ -126,6 +144,14 @@ class PolynomialSurface:
         broad, narrow = _log_components(z0, z1, _narrow_sd(np.asarray(theta, dtype=float)[:, 0]))
         slope0, slope1 = self._gradient(z0, z1)
         return np.logaddexp(broad, narrow) - 0.5 * np.log1p(slope0**2 + slope1**2)
+
+    def _narrow_log_ratio(self, z0: Array, z1: Array, theta: Array) -> Array:
+        """Log-ratio of the second component at theta and at the reference, (B,) -> (B,)."""
+        above, below = (
+            _log_normal(z0 + 1.0, z1 - 1.0, _narrow_sd(values))
+            for values in (theta, np.array(self.joint_reference))
+        )
+        return above - below
 
     def log_prob_gradient(self, x: Array, theta: Array) -> Array:
         """Exact score d/dtheta log p(x | theta), with shape (N, 1).

@@ -56,7 +56,13 @@ SMALL_NETWORK = {"hidden": 8, "blocks": 1}
 AUTOENCODER = {"encoder": SMALL_NETWORK, "decoder": SMALL_NETWORK, "latent": SMALL_LATENT}
 SURROGATES = {"free-form", "nae", "rectangular"}
 NEEDS_DENSITY = {"likelihood", "penalised-likelihood"} | SURROGATES
-CONTRASTS = {"elbo", "adversarial"}
+CLASSIFIERS, JOINT_RATIOS = {"nre-a", "nre-c", "bnre"}, {"alice", "alices"}
+RATIOS = CLASSIFIERS | JOINT_RATIOS
+# what the models have for themselves that flows are compared with
+CONTRASTS = {"elbo", "adversarial"} | RATIOS
+NO_RATIO = set(OBJECTIVES) - RATIOS
+
+RATIO_DIMS = [(2, 2, 1), (4, 4, 2)]
 
 FLOWS = {
     "af": FlowCase(
@@ -125,21 +131,37 @@ FLOWS = {
         AUTOENCODER,
         MANIFOLDS,
         exact_left_inverse=False,
-        refuses=NEEDS_DENSITY | {"adversarial"},
+        refuses=NEEDS_DENSITY | RATIOS | {"adversarial"},
         unmoved={"transport": ("chart.encoder.", "log_spread.", "log_noise")},
     ),
     "gan": FlowCase(
         {"decoder": SMALL_NETWORK, "discriminator": SMALL_NETWORK, "latent": SMALL_LATENT},
         MANIFOLDS,
         exact_left_inverse=False,
-        refuses=NEEDS_DENSITY | {"reconstruction", "latent-likelihood", "scandal", "elbo"},
+        refuses=NEEDS_DENSITY | RATIOS | {"reconstruction", "latent-likelihood", "scandal", "elbo"},
         unmoved={"transport": ("discriminator.",)},
     ),
+    **{
+        name: FlowCase(
+            {"network": SMALL_NETWORK}, RATIO_DIMS, exact_left_inverse=False, refuses=refused
+        )
+        for names, refused in (
+            (sorted(CLASSIFIERS), NO_RATIO | JOINT_RATIOS),
+            (sorted(JOINT_RATIOS), NO_RATIO | CLASSIFIERS),
+        )
+        for name in names
+    },
 }
 FLOW_CASES = [(name, dims) for name, case in FLOWS.items() for dims in case.dims]
 EXACT_FLOWS = [(name, dims) for name, dims in FLOW_CASES if FLOWS[name].exact_left_inverse]
-DENSE_FLOWS = [(name, dims) for name, dims in FLOW_CASES if PRESETS[name].reference != "none"]
+DENSE_FLOWS = [
+    (name, dims) for name, dims in FLOW_CASES if PRESETS[name].reference not in {"none", "ratio"}
+]
+RATIO_CASES = [(name, dims) for name, dims in FLOW_CASES if PRESETS[name].reference == "ratio"]
+GENERATORS = [case for case in FLOW_CASES if case not in RATIO_CASES]
 each_flow = pytest.mark.parametrize(("name", "dims"), FLOW_CASES)
+each_generator = pytest.mark.parametrize(("name", "dims"), GENERATORS)
+each_ratio = pytest.mark.parametrize(("name", "dims"), RATIO_CASES)
 each_with_a_density = pytest.mark.parametrize(("name", "dims"), DENSE_FLOWS)
 
 
@@ -151,7 +173,12 @@ def make_flow(perturb, scaling):
         flow = perturb(build_flow(name, Dimensions(*dims), FLOWS[name].settings)).double()
         flow.standardisation.load_state_dict(scaling(dims[0]).state_dict())
         u = torch.randn(4000, dims[1]).double() * 1.5 + 0.2
-        flow.latent.standardise(u, 3 * torch.rand(4000, dims[2]).double())
+        theta = 3 * torch.rand(4000, dims[2]).double()
+        if flow.reference == "ratio":
+            flow.standardise_theta(theta)
+            flow.recalibrate(0.8, 0.1)
+        else:
+            flow.latent.standardise(u, theta)
         if flow.conditional:
             flow.chart.standardise_theta(torch.full((dims[2],), 1.4), torch.full((dims[2],), 0.9))
         return flow.to(dtype).eval()
@@ -161,6 +188,13 @@ def make_flow(perturb, scaling):
 
 def _theta(rows, p, dtype=torch.float64):
     return 3 * torch.rand(rows, p, dtype=torch.float64).to(dtype)
+
+
+def _events(flow, theta):
+    """Events of the flow, or others where it generates none: one per row of theta."""
+    if "sample" in flow.lacks:
+        return torch.randn(len(theta), flow.data_dim).to(theta)
+    return flow.sample(theta)
 
 
 def test_no_preset_escapes():
@@ -176,7 +210,11 @@ def test_flows_say_what_they_are(make_flow, name, dims, dtype):
     assert PRESETS[name].name == name
     assert (flow.chart is None) == PRESETS[name].ambient == (dims[0] == dims[1])
     assert flow.conditional == (name == "pie-original")
-    x = flow.sample(_theta(7, dims[2], dtype))
+
+
+@each_generator
+def test_events_have_the_precision_of_the_flow(make_flow, name, dims, dtype):
+    x = make_flow(name, dims, dtype).sample(_theta(7, dims[2], dtype))
     assert x.shape == (7, dims[0])
     assert x.dtype == dtype
 
@@ -192,17 +230,22 @@ def test_densities_have_the_precision_of_the_flow(make_flow, name, dims, dtype):
 def test_what_a_model_lacks_it_says(make_flow, name, dims):
     """And what it does not lack it gives."""
     flow, theta = make_flow(name, dims), _theta(5, dims[2])
-    x = flow.sample(theta)
+    x, u = _events(flow, theta), torch.randn(5, dims[1]).double()
     tries = {
         "encode": [lambda: flow.encode(x, theta), lambda: flow.project(x, theta)],
         "log_prob": [
             lambda: flow.log_prob(x, theta),
             lambda: flow.encode_events(x, theta),
-            lambda: flow.log_prob_latent(flow.sample_latent(theta), theta),
+            lambda: flow.log_prob_latent(u, theta),
+        ],
+        "sample": [
+            lambda: flow.sample(theta),
+            lambda: flow.sample_latent(theta),
+            lambda: flow.decode(u, theta),
         ],
     }
     assert flow.lacks <= set(tries)
-    assert ("log_prob" in flow.lacks) == (flow.reference == "none")
+    assert ("log_prob" in flow.lacks) == (flow.reference in {"none", "ratio"})
     for quantity, calls in tries.items():
         for call in calls:
             if quantity in flow.lacks:
@@ -387,7 +430,7 @@ def test_sampling_and_density_agree(make_flow, name, dims):
     assert stats.chisquare(observed, draws * expected).pvalue > 1e-3
 
 
-@each_flow
+@each_generator
 def test_seeded_samples_leave_the_global_state_alone(make_flow, name, dims, dtype):
     flow, theta = make_flow(name, dims, dtype), _theta(50, dims[2], dtype)
     before = torch.get_rng_state()
@@ -407,9 +450,10 @@ def _objectives(name):
 
 
 def _batch(flow, objective, x, theta):
-    """Events as an objective wants them, with a joint score."""
+    """Events as an objective wants them, with a joint score and log-ratio."""
     prepared = objective.prepare(flow, x, theta).detach()
-    return Batch(prepared, theta, score=torch.randn(theta.shape).double())
+    score, log_ratio = torch.randn(theta.shape).double(), torch.randn(len(theta)).double()
+    return Batch(prepared, theta, score=score, log_ratio=log_ratio)
 
 
 OBJECTIVE_CASES = [
@@ -493,10 +537,14 @@ def test_a_model_file_keeps_every_bit(make_flow, name, dims, dtype, tmp_path):
     metadata = ModelMetadata(name, Dimensions(*dims), FLOWS[name].settings, events, "ab", 10)
     save_model(Model(flow, metadata), tmp_path / "a.mflow")
     loaded = load_model(tmp_path / "a.mflow")
-    x, theta = flow.sample(_theta(20, dims[2], dtype)), _theta(20, dims[2], dtype)
-    if PRESETS[name].reference != "none":
+    x, theta = _events(flow, _theta(20, dims[2], dtype)), _theta(20, dims[2], dtype)
+    if "log_prob" not in flow.lacks:
         assert torch.equal(loaded.flow.log_prob(x, theta), flow.log_prob(x, theta))
-    assert torch.equal(*(f.sample(theta, _seeded()) for f in (loaded.flow, flow)))
+    if "sample" not in flow.lacks:
+        assert torch.equal(*(f.sample(theta, _seeded()) for f in (loaded.flow, flow)))
+    if flow.reference == "ratio":
+        assert torch.equal(loaded.flow.log_ratio(x, theta), flow.log_ratio(x, theta))
+        assert loaded.flow.denominator == flow.denominator
     for key, value in flow.state_dict().items():
         assert loaded.flow.state_dict()[key].dtype == value.dtype
         assert torch.equal(loaded.flow.state_dict()[key], value)
@@ -544,3 +592,34 @@ def test_devices_agree(make_flow, name, dims, dtype):
     here = flow.log_prob(x, theta)
     there = flow.to("cuda").log_prob(x.cuda(), theta.cuda()).cpu()
     assert (here - there).abs().max() < 1e5 * torch.finfo(dtype).eps
+
+
+@each_ratio
+def test_ratios_broadcast_and_know_theta(make_flow, name, dims, dtype):
+    flow = make_flow(name, dims, dtype)
+    x, theta = torch.randn(6, dims[0]).to(dtype), _theta(4, dims[2], dtype)
+    z = flow.standardise_events(x)
+    table = flow.log_ratio_standardised(z[:, None], theta)
+    assert table.shape == (6, 4)
+    assert table.dtype == dtype
+    for j in range(4):
+        torch.testing.assert_close(table[:, j], flow.log_ratio(x, theta[j].expand(6, -1)))
+    assert flow.log_ratio_standardised(z[0], theta[0]).shape == ()
+    assert table.std(dim=0).min() > 1e-3
+    assert table.std(dim=1).min() > 1e-3
+
+
+@each_ratio
+def test_ratios_do_not_depend_on_the_units(make_flow, name, dims):
+    """Whatever the scales of events and theta are, the network sees numbers of order one."""
+    flow = make_flow(name, dims)
+    z = torch.randn(5000, dims[0]).double() * flow.standardisation.spectrum.sqrt()
+    whitened = flow.standardise_events(flow.standardisation(z))
+    torch.testing.assert_close(whitened.std(dim=0), torch.ones(dims[0]).double(), atol=0.1, rtol=0)
+    x, theta = torch.randn(9, dims[0]).double(), _theta(9, dims[2])
+    expected = flow.log_ratio(x, theta)
+    flow.theta_mean.mul_(7)
+    flow.theta_scale.mul_(7)
+    flow.standardisation.mean.mul_(50)
+    flow.standardisation.scale.mul_(50)
+    torch.testing.assert_close(flow.log_ratio(50 * x, 7 * theta), expected)

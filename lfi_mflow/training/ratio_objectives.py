@@ -1,0 +1,280 @@
+r"""Losses of ratio estimators: classify, or learn from what the simulator knows.
+
+**NRE-A, NRE-C, BNRE** need events (x, theta) alone. The pairs of a batch are events of
+p(x | theta) p(theta); the same x with the theta of other rows are events of p(x) p(theta).
+Who tells the two apart knows r(x | theta) = p(x | theta) / p(x). Of weighted events the
+other theta are drawn in proportion to the weights, as the x are weighted.
+
+**ALICE, ALICES** also use the joint log-ratio of each event with its hidden history z,
+log r(x, z) = log p(x, z | theta) / p(x, z | theta_0), that the simulator stores. Its loss is
+the cross-entropy with the joint probability s(x, z) = r / (1 + r) for a label, over events
+of theta and of theta_0 in equal parts. A file holds events at their own theta, and r makes
+events of theta_0 of them, each with the weight 1 / r, so that
+
+.. math:: L = \frac{1 + 1/r(x, z)}{2} \left[ -s \log \hat s - (1 - s) \log(1 - \hat s) \right]
+    = \frac12 \left[ \log(1 + e^{-t}) + \frac{1}{r(x, z)} \log(1 + e^{t}) \right],
+    \quad t = \log \hat r(x | \theta)
+
+which is smallest where 1 / r is averaged over z, at t = log p(x | theta) / p(x | theta_0).
+The average has to exist with a small variance: events of theta must be found wherever
+those of theta_0 are. Choose for theta_0 a point whose events spread least.
+
+References:
+    | Likelihood-free MCMC with amortized approximate ratio estimators
+    | (Hermans et al., 2020), https://arxiv.org/abs/1903.04057, for NRE-A
+    | Contrastive neural ratio estimation (Miller et al., 2022)
+    | https://arxiv.org/abs/2210.06170, for NRE-C
+    | Towards reliable simulation-based inference with balanced neural ratio estimation
+    | (Delaunoy et al., 2022), https://arxiv.org/abs/2208.13624, for BNRE
+    | Likelihood-free inference with an improved cross-entropy estimator
+    | (Stoye et al., 2018), https://arxiv.org/abs/1808.00973, for ALICE and ALICES
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F  # noqa: N812 - its usual name
+from torch import Tensor
+
+from lfi_mflow.errors import ConfigError
+from lfi_mflow.flows import Denominator, Flow, RatioEstimator
+from lfi_mflow.training.events import Batch
+from lfi_mflow.training.objective import Objective, check_positive
+
+__all__ = ["Alice", "Alices", "BalancedNre", "NreA", "NreC"]
+
+
+@dataclass(frozen=True)
+class _Ratio(Objective, ABC):
+    """A loss of a ratio estimator.
+
+    Attributes:
+        denominator: The denominator of the ratio that it teaches.
+    """
+
+    part = "all"
+    denominator: ClassVar[Denominator]
+
+    def prepare(self, flow: Flow, x: Tensor, theta: Tensor) -> Tensor:
+        """Whitened events: (B, d) -> (B, d)."""
+        return self._estimator(flow).standardise_events(x)
+
+    def begin(self, flow: Flow, batch: Batch) -> None:
+        """Fit the standardisation of parameters."""
+        self._estimator(flow).standardise_theta(batch.theta)
+
+    def _estimator(self, flow: Flow) -> RatioEstimator:
+        """Return the flow if it is an estimator of such a ratio, and fail otherwise."""
+        if not isinstance(flow, RatioEstimator):
+            raise ConfigError(
+                "a ratio estimator", type(flow).__name__, "choose a model that is one, as nre-c"
+            )
+        if flow.denominator != self.denominator:
+            raise ConfigError(
+                f"an estimator of the ratio to the {self.denominator} density",
+                f"one to the {flow.denominator} density",
+                "choose a model that goes with the objective: alice or alices with joint "
+                "log-ratios, nre-a, nre-c or bnre without",
+            )
+        return flow
+
+
+@dataclass(frozen=True)
+class _Contrastive(_Ratio, ABC):
+    """A loss that compares the theta of an event with those of other events."""
+
+    denominator = "marginal"
+    least_batch = 2
+
+    @property
+    @abstractmethod
+    def contrasts(self) -> int:
+        """Number K of other theta for each event."""
+
+    @abstractmethod
+    def criterion(self, joint: Tensor, marginal: Tensor, weight: Tensor | None) -> Tensor:
+        """Loss of each event, with shape (B,).
+
+        Arguments:
+            joint: Log-ratios of events at their own theta, with shape (B,).
+            marginal: Log-ratios at other theta, with shape (B, K).
+            weight: Weights of the events, with shape (B,), or None.
+        """
+
+    def loss(self, flow: Flow, batch: Batch, generator: torch.Generator) -> Tensor:
+        """Loss of each event with random other theta, with shape (B,)."""
+        rows = other_rows(len(batch.theta), self.contrasts, generator, batch.weight)
+        theta = torch.cat([batch.theta[:, None], batch.theta[rows.to(batch.theta.device)]], dim=1)
+        estimator = self._estimator(flow)
+        log_ratio = estimator.log_ratio_standardised(batch.prepared[:, None], theta)
+        return self.criterion(log_ratio[:, 0], log_ratio[:, 1:], batch.weight)
+
+
+@dataclass(frozen=True)
+class NreA(_Contrastive):
+    r"""Binary cross-entropy of joint and marginal pairs (Hermans et al. 2020).
+
+    .. math:: -\frac12 \left[ \log \sigma(t(x, \theta)) + \log \sigma(-t(x, \theta')) \right]
+    """
+
+    @property
+    def contrasts(self) -> int:
+        """One other theta for each event."""
+        return 1
+
+    def criterion(self, joint: Tensor, marginal: Tensor, weight: Tensor | None) -> Tensor:
+        """Cross-entropy of each event: (B,), (B, 1) -> (B,)."""
+        return 0.5 * (F.softplus(-joint) + F.softplus(marginal[:, 0]))
+
+
+@dataclass(frozen=True)
+class BalancedNre(NreA):
+    r"""NRE-A with a term that keeps the classifier balanced (Delaunoy et al. 2022).
+
+    .. math:: + \lambda \left( \mathrm{E}[\sigma(t(x, \theta))]
+        + \mathrm{E}[\sigma(t(x, \theta'))] - 1 \right)^2
+
+    The best classifier is balanced, and a balanced one is on average less certain than
+    the best: posteriors tend to be too wide rather than too narrow.
+
+    Arguments:
+        strength: Weight lambda of the term.
+    """
+
+    strength: float = 100.0
+
+    def __post_init__(self) -> None:
+        """Check the value."""
+        check_positive("strength", self.strength)
+
+    def criterion(self, joint: Tensor, marginal: Tensor, weight: Tensor | None) -> Tensor:
+        """Cross-entropy of each event and the imbalance of the batch: (B,), (B, 1) -> (B,)."""
+        balance = joint.sigmoid() + marginal[:, 0].sigmoid()
+        mean = balance.mean() if weight is None else (balance * weight).sum() / weight.sum()
+        return super().criterion(joint, marginal, weight) + self.strength * (mean - 1).square()
+
+
+@dataclass(frozen=True)
+class NreC(_Contrastive):
+    r"""Which of K theta made the event, or none of them? (Miller et al. 2022).
+
+    .. math:: -\frac{1}{1 + \gamma} \log \frac{K}{K + \gamma \sum_k r(x | \theta'_k)}
+        - \frac{\gamma}{1 + \gamma} \log
+        \frac{\gamma\, r(x | \theta)}{K + \gamma\, r(x | \theta)
+        + \gamma \sum_{k < K} r(x | \theta'_k)}
+
+    Each event is compared with more than one other theta, which makes more of it. That
+    none of them may have made it fixes the factor that depends on x, which
+    multi-class estimators (NRE-B) leave open.
+
+    Arguments:
+        classes: Number K of theta to choose from.
+        gamma: Odds that one of them did make it.
+
+    Raises:
+        ConfigError: If K is smaller than one, or gamma not positive.
+    """
+
+    classes: int = 5
+    gamma: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        if self.classes < 1:
+            raise ConfigError("classes >= 1", str(self.classes), "raise it")
+        check_positive("gamma", self.gamma)
+
+    @property
+    def contrasts(self) -> int:
+        """As many other theta as classes."""
+        return self.classes
+
+    def criterion(self, joint: Tensor, marginal: Tensor, weight: Tensor | None) -> Tensor:
+        """Cross-entropy of each event: (B,), (B, K) -> (B,)."""
+        log_gamma, log_classes = math.log(self.gamma), math.log(self.classes)
+        none = joint.new_full((len(joint), 1), log_classes)
+        others = torch.cat([log_gamma + marginal, none], dim=-1).logsumexp(dim=-1)
+        own = log_gamma + joint[:, None]
+        among = torch.cat([own, log_gamma + marginal[:, :-1], none], dim=-1).logsumexp(dim=-1)
+        odds = self.gamma / (1 + self.gamma)
+        return (1 - odds) * (others - log_classes) + odds * (among - own[:, 0])
+
+
+@dataclass(frozen=True)
+class Alice(_Ratio):
+    """Cross-entropy with the joint probability of the simulator (Stoye et al. 2018)."""
+
+    denominator = "reference"
+    needs_log_ratio = True
+
+    def loss(self, flow: Flow, batch: Batch, generator: torch.Generator) -> Tensor:
+        """Cross-entropy of each event, with shape (B,)."""
+        log_ratio = self._estimator(flow).log_ratio_standardised(batch.prepared, batch.theta)
+        return self.criterion(log_ratio, batch)
+
+    def criterion(self, log_ratio: Tensor, batch: Batch) -> Tensor:
+        """Cross-entropy of log-ratios with shape (B,).
+
+        Raises:
+            ConfigError: If the events have no joint log-ratio.
+        """
+        if batch.log_ratio is None:
+            raise ConfigError("events with a joint log-ratio", "none", "simulate them with one")
+        reference = F.softplus(log_ratio) * (-batch.log_ratio).exp()
+        return 0.5 * (F.softplus(-log_ratio) + reference)
+
+
+@dataclass(frozen=True)
+class Alices(Alice):
+    r"""ALICE with the joint score as a second teacher (Stoye et al. 2018).
+
+    .. math:: + \alpha \| \nabla_\theta \log \hat r(x | \theta) - t(x, z) \|^2
+
+    Arguments:
+        alpha: Weight of the score.
+    """
+
+    alpha: float = 1.0
+    needs_score = True
+
+    def __post_init__(self) -> None:
+        """Check the value."""
+        check_positive("alpha", self.alpha)
+
+    def loss(self, flow: Flow, batch: Batch, generator: torch.Generator) -> Tensor:
+        """Cross-entropy and squared error of the score, with shape (B,)."""
+        if batch.score is None:
+            raise ConfigError("events with a joint score", "none", "simulate them with one")
+        trains = torch.is_grad_enabled()
+        with torch.enable_grad():
+            theta = batch.theta.detach().requires_grad_()
+            log_ratio = self._estimator(flow).log_ratio_standardised(batch.prepared, theta)
+            (score,) = torch.autograd.grad(log_ratio.sum(), theta, create_graph=trains)
+        penalty = self.alpha * (score - batch.score).square().sum(dim=-1)
+        if not trains:
+            log_ratio = log_ratio.detach()
+        return self.criterion(log_ratio, batch) + penalty
+
+
+def other_rows(
+    rows: int, contrasts: int, generator: torch.Generator, weight: Tensor | None = None
+) -> Tensor:
+    """Draw other rows for each row, in proportion to the weights: -> (rows, contrasts).
+
+    A row is its own only where there is no other.
+    """
+    own = torch.arange(rows)[:, None]
+    shape = (rows, contrasts)
+    if weight is None:
+        return (own + torch.randint(1, max(rows, 2), shape, generator=generator)) % rows
+    mass = weight.detach().cpu().double()[:, None]
+    edges = mass.cumsum(dim=0)
+    # A point on the line of all weights without the piece of the row itself.
+    point = torch.rand(shape, generator=generator, dtype=torch.float64) * (edges[-1] - mass)
+    point += torch.where(point >= edges - mass, mass, 0.0)
+    return torch.searchsorted(edges[:, 0], point, right=True).clamp_max(rows - 1)
