@@ -99,22 +99,28 @@ class LatentFlow(nn.Module):
         self.flow = zuko.lazy.Flow(splines.transform, base)
 
     @torch.no_grad()
-    def standardise(self, u: Tensor, theta: Tensor) -> None:
-        """Fit the standardisation to latents (N, n) and parameters (N, p), and place the base.
+    def standardise(self, u: Tensor, theta: Tensor, weight: Tensor | None = None) -> None:
+        """Fit the standardisation to latents and parameters, and place the base.
 
         A parameter that never changes keeps the scale one. The Gaussians of the
         base start at the clusters of the latents.
+
+        Arguments:
+            u: Latents, with shape (N, n).
+            theta: Parameters, with shape (N, p).
+            weight: Weights >= 0 of the events, with shape (N,); None if all are equal.
         """
         for name, values in (("u", u), ("theta", theta)):
             if not values.shape[-1]:
                 continue  # torch warns about moments of nothing
-            scale, mean = torch.std_mean(values.cpu().double(), dim=0)
+            scale, mean = _std_mean(values.cpu().double(), weight)
             scale = torch.where(scale > 1e-9 * mean.abs().clamp_min(1e-300), scale, 1.0)
             getattr(self, f"{name}_mean").copy_(mean)
             getattr(self, f"{name}_scale").copy_(scale)
         with torch.random.fork_rng():  # the clustering draws from the global generator
             torch.manual_seed(0)
-            some = ((u - self.u_mean) / self.u_scale)[:_CLUSTERED]
+            standardised = (u - self.u_mean) / self.u_scale
+            some = standardised[_chosen(len(u), weight).to(u.device)]
             # zuko's clustering marks up to twice as many points as taken, and needs one more
             if len(some.unique(dim=0)) > 2 * self.flow.base.components:
                 self._place_base(some)
@@ -169,3 +175,22 @@ class LatentFlow(nn.Module):
         if not len(self.theta_mean):
             return self.flow()
         return self.flow((theta - self.theta_mean) / self.theta_scale)
+
+
+def _std_mean(values: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Standard deviation and mean of the columns of values (N, k) with weights (N,)."""
+    if weight is None:
+        scale, mean = torch.std_mean(values, dim=0)
+        return scale, mean
+    share = weight.to(values) / weight.to(values).sum()
+    mean = share @ values
+    variance = share @ (values - mean).square() / (1.0 - share.square().sum())
+    return variance.sqrt(), mean
+
+
+def _chosen(events: int, weight: Tensor | None) -> Tensor:
+    """Rows that are clustered: the first ones, or draws in proportion to the weights."""
+    count = min(events, _CLUSTERED)
+    if weight is None:
+        return torch.arange(count)
+    return torch.multinomial(weight.cpu().double(), count, replacement=True)

@@ -71,6 +71,8 @@ class EventSetLikelihood:
 
     def __init__(self, flow: Flow, x: Tensor, *, max_elements: int = DEFAULT_MAX_ELEMENTS) -> None:
         check_events(tuple(x.shape), flow.data_dim)
+        if "log_prob" in flow.lacks:
+            raise flow.missing("log_prob")
         self._flow = flow
         self._layout = Layout.of(tuple(x.shape), flow.theta_dim, max_elements)
         self.encoded = _encode(flow, x, max_elements)

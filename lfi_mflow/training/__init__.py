@@ -21,6 +21,7 @@ from lfi_mflow.training.phases import (
     Phase,
     adversarial,
     alternating,
+    chart,
     density,
     density_scandal,
     elbo,
@@ -32,6 +33,7 @@ from lfi_mflow.training.phases import (
     transport_alternating,
 )
 from lfi_mflow.training.run import RunConfig, read_run_config, resolve_device, train_model
+from lfi_mflow.training.weights import WeightUse, check_weights
 
 __all__ = [
     "ALGORITHMS",
@@ -58,8 +60,11 @@ __all__ = [
     "StreamedEvents",
     "TrainingEvents",
     "Transport",
+    "WeightUse",
     "adversarial",
     "alternating",
+    "chart",
+    "check_weights",
     "density",
     "density_scandal",
     "elbo",

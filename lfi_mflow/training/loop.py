@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lfi_mflow.errors import ConfigError, Interrupted, TrainingError
+from lfi_mflow.errors import ConfigError, DataError, Interrupted, TrainingError
 from lfi_mflow.flows import Flow
 from lfi_mflow.training.checkpoint import Checkpoint, CheckpointFile
 from lfi_mflow.training.events import Batch, TrainingEvents
@@ -87,6 +87,7 @@ def fit(
     Raises:
         ConfigError: If a phase trains a part that the flow does not have, or there are
             fewer events than it needs in a batch.
+        DataError: If all validation events have the weight zero.
         TrainingError: If a loss or gradient is not finite.
         Interrupted: On Ctrl-C; the checkpoint holds the last finished epoch.
     """
@@ -160,6 +161,7 @@ class _PhaseRun:
             fused=True,
         )
         flow.eval()
+        self.n_validation = events.n_validation
         self.events = events.prepare(lambda x, theta: self.objective.prepare(flow, x, theta))
         self.steps = self.events.steps(phase.batch_size)
         self.record = PhaseRecord(phase.name, phase.objective, self.objective.keeps)
@@ -227,9 +229,9 @@ class _PhaseRun:
     def _mean_loss(self, batch: Batch) -> Tensor:
         """Return the mean loss of a batch, weighted if the events are."""
         losses = self.objective.loss(self.flow, batch, self.generator)
-        if batch.weight is None:
-            return losses.mean()
-        return (losses * batch.weight).sum() / batch.weight.sum()
+        # Not divided by the batch's own sum of weights: its fluctuations go with those of
+        # the losses, and would count the events of large weight too little.
+        return losses.mean() if batch.weight is None else (losses * batch.weight).mean()
 
     @torch.no_grad()
     def _validate(self) -> float:
@@ -239,9 +241,14 @@ class _PhaseRun:
         total, weight = 0.0, 0.0
         alone = self.objective.least_batch == 1
         for batch in self.events.validation(VALIDATION_BATCH if alone else self.phase.batch_size):
-            share = len(batch.theta) if batch.weight is None else batch.weight.sum().item()
-            total += self._mean_loss(batch).item() * share
-            weight += share
+            total += self._mean_loss(batch).item() * len(batch.theta)
+            weight += len(batch.theta) if batch.weight is None else batch.weight.sum().item()
+        if not weight > 0.0:
+            raise DataError(
+                "validation events of positive weight",
+                f"{self.n_validation} without",
+                "raise validation_fraction, or give more events",
+            )
         return total / weight
 
     def _set_learning_rate(self, step: int) -> float:

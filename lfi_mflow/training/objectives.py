@@ -47,6 +47,8 @@ class Objective(ABC):
     Attributes:
         part: The part of the flow whose parameters it can train.
         needs_score: Whether events need a joint score.
+        needs_positive_weights: Whether weights must not be negative; where they may, signed
+            ones are left out of the loss.
         least_batch: Smallest batch that makes sense; 1 if each event has a loss of its
             own, whatever others are in the batch.
         keeps: The weights to keep: those of the epoch with the best validation loss, or
@@ -55,6 +57,7 @@ class Objective(ABC):
 
     part: ClassVar[Part]
     needs_score: ClassVar[bool] = False
+    needs_positive_weights: ClassVar[bool] = True
     least_batch: ClassVar[int] = 1
     keeps: ClassVar[Literal["best", "last"]] = "best"
 
@@ -79,10 +82,14 @@ class Objective(ABC):
 class Reconstruction(Objective):
     r"""The manifold phase: :math:`\|x - g(e(x))\|^2` in standardised coordinates.
 
+    The manifold is the support of the events, whatever they weigh: positive weights say
+    where it matters most, signed ones say nothing, and are not used.
+
     Source: Brehmer and Cranmer 2020, section 3.B, "M/D training".
     """
 
     part = "chart"
+    needs_positive_weights = False
 
     def prepare(self, flow: Flow, x: Tensor, theta: Tensor) -> Tensor:
         """Standardised events: (B, d) -> (B, d)."""
@@ -114,7 +121,7 @@ class LatentLikelihood(Objective):
 
     def begin(self, flow: Flow, batch: Batch) -> None:
         """Fit the standardisation of latents and parameters."""
-        flow.latent.standardise(batch.prepared, batch.theta)
+        flow.latent.standardise(batch.prepared, batch.theta, batch.weight)
 
     def loss(self, flow: Flow, batch: Batch, generator: torch.Generator) -> Tensor:
         """Negative log-density of latents, with shape (B,)."""
@@ -191,7 +198,8 @@ class Likelihood(Objective):
     def begin(self, flow: Flow, batch: Batch) -> None:
         """Fit the standardisation of latents and parameters, with the chart as it starts."""
         with torch.no_grad():
-            flow.latent.standardise(flow.encode(batch.prepared, batch.theta), batch.theta)
+            u = flow.encode(batch.prepared, batch.theta)
+            flow.latent.standardise(u, batch.theta, batch.weight)
 
     def loss(self, flow: Flow, batch: Batch, generator: torch.Generator) -> Tensor:
         """Negative log-density of events, with shape (B,)."""
@@ -239,7 +247,8 @@ class _Generative(Objective, ABC):
         That is where every chart starts, whether it has an encoder or not.
         """
         chart_of(flow)
-        flow.latent.standardise(batch.prepared[:, : flow.latent_dim], batch.theta)
+        axes = batch.prepared[:, : flow.latent_dim]
+        flow.latent.standardise(axes, batch.theta, batch.weight)
 
 
 @dataclass(frozen=True)
@@ -291,7 +300,7 @@ class EvidenceBound(_Generative):
         """Fit the standardisation of latents and parameters, with the chart as it starts."""
         chart = self._autoencoder(flow).chart
         with torch.no_grad():
-            flow.latent.standardise(chart.encode(batch.prepared), batch.theta)
+            flow.latent.standardise(chart.encode(batch.prepared), batch.theta, batch.weight)
 
     def loss(self, flow: Flow, batch: Batch, generator: torch.Generator) -> Tensor:
         """Negative lower bound with one draw of each event's latents, with shape (B,)."""

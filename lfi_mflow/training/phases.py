@@ -22,6 +22,7 @@ __all__ = [
     "Phase",
     "adversarial",
     "alternating",
+    "chart",
     "density",
     "density_scandal",
     "elbo",
@@ -118,6 +119,11 @@ def sequential(
     )
 
 
+def chart(epochs: int = 20, batch_size: int = 500) -> tuple[Phase, ...]:
+    """Return the manifold phase alone: projections and distances without a density."""
+    return sequential(epochs, batch_size=batch_size)[:1]
+
+
 def density(epochs: int = 20, batch_size: int = 500) -> tuple[Phase, ...]:
     """Return the density phase alone, for flows without a chart to learn."""
     return (Phase("latent", "latent-likelihood", epochs, batch_size, LATENT_RATE),)
@@ -209,6 +215,7 @@ ALGORITHMS: Mapping[str, Callable[[], tuple[Phase, ...]]] = {
     "simultaneous": simultaneous,
     "penalised": penalised,
     "density": density,
+    "chart": chart,
     "scandal": scandal,
     "density-scandal": density_scandal,
     "transport": transport,
