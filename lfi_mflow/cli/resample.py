@@ -71,7 +71,7 @@ def _warn(made: Resampled) -> None:
     if made.after.poor:
         warn(f"the weighted events are worth {made.after.worth} only")
     if made.repeated:
-        most = int(made.after.total / made.after.largest)
+        most = int(made.after.total / made.after.largest * (1.0 + 1e-9))
         warn(
             f"{made.repeated:,} of the {made.n_events:,} events are copies of others, which look "
             f"like more than they are in training and validation; with -n {most} there are none"

@@ -95,9 +95,9 @@ def _check_ratio(study: Study, rng: np.random.Generator) -> Outcome:
 
 def _check_classifier(study: Study, rng: np.random.Generator) -> Outcome:
     """Accuracy of a classifier between the posteriors of model and exact likelihood."""
-    sets, n = study.comparison, study.settings.classifier_samples
+    n = study.settings.classifier_samples
     seed = int(rng.integers(2**31))
-    pairs = zip(sets.model.draws, sets.exact.draws, strict=True)
+    pairs = zip(study.observed_by_model.draws, study.observed_exactly.draws, strict=True)
     accuracy = [c2st(model[:n], exact[:n], seed) for model, exact in pairs]
     values = np.array([estimate.value for estimate in accuracy])
     found = mean_estimate(values) if len(values) > 1 else accuracy[0]

@@ -270,14 +270,10 @@ class StreamedEvents(TrainingEvents):
         """Bring events to the device and prepare them."""
         events = finite_events(events)
         x, theta = self._tensor(events.x), self._tensor(events.theta)
-        weight = events.weight if self._weighted else None
-        weight, score = (
-            None if values is None else self._tensor(values)
-            for values in (
-                None if weight is None else weight * self._weight_scale,
-                events.score,
-            )
-        )
+        score = None if events.score is None else self._tensor(events.score)
+        weight = None
+        if self._weighted and events.weight is not None:
+            weight = self._tensor(events.weight * self._weight_scale)
         with torch.no_grad():
             return Batch(function(x, theta), theta, weight, score)
 
