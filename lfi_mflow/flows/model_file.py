@@ -105,7 +105,8 @@ class Model:
 
     def __post_init__(self) -> None:
         """Note what was not trained: nobody may mistake an initial density for a learned one."""
-        if "log_prob" in (self.metadata.training.get("lacks") or ()):
+        lacking = self.metadata.training.get("lacks")
+        if isinstance(lacking, list | tuple) and "log_prob" in lacking:
             self.flow.lacks = self.flow.lacks | {"log_prob"}
 
 

@@ -84,6 +84,22 @@ def test_from_signed_events_to_a_model(run, refused, study, weighted, signed, tm
     assert "400 of 2,000 weights are negative: the chart is trained without weights" in chart.err
 
 
+def test_a_chart_projects_and_has_no_density(run, refused, study, weighted, signed, tmp_path):
+    model = tmp_path / "m.mflow"
+    chart = ["--algorithm", "chart", "--epochs", 1]
+    assert run("train", weighted(signed), *chart, "-o", model).status == 0
+    infer = ["infer", model, "--observed", study.observed, "-o", tmp_path / "p.nc"]
+    assert "expected a model with a density of events" in refused(tmp_path, *infer)
+    scores = tmp_path / "s.h5"
+    record = json.loads(run("score", model, study.observed, "--json", "-o", scores).out)
+    assert not record["log_prob"]
+    assert record["median_distance"] > 0
+    closure = ["closure", model, "--config", study.sizes, "--json", "-o", tmp_path / "c.json"]
+    report = json.loads(run(*closure).out)
+    assert "reconstruction_error" in report["metrics"]
+    assert report["skipped"]["sbc_p_value"] == "the model has no density"
+
+
 def test_mistakes(refused, weighted, signed, study, tmp_path):
     output = ["-o", tmp_path / "u.h5"]
     assert "give -n N" in refused(tmp_path, "resample", weighted(np.ones(2000)), *output)

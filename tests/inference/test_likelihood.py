@@ -6,6 +6,7 @@ import torch
 
 from lfi_mflow.errors import DataError, InputError
 from lfi_mflow.inference import EventSetLikelihood, SimulatorLikelihood, log_posterior, log_prior
+from lfi_mflow.simulation import Parameter
 from lfi_mflow.simulation.priors import Normal, Prior, Uniform
 
 
