@@ -6,7 +6,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +14,9 @@ from lfi_mflow.cli.console import show_facts, show_result
 from lfi_mflow.cli.file_kinds import FileKind, file_kind
 from lfi_mflow.cli.options import FILE, example, json_option
 from lfi_mflow.errors import InputError
+
+if TYPE_CHECKING:
+    from lfi_mflow.data import EventFile
 
 __all__ = ["command"]
 
@@ -54,12 +57,27 @@ def _events(path: Path) -> tuple[dict[str, Any], str]:
         facts = {
             "n_events": len(file),
             "arrays": list(file.columns),
+            "weights": _weights(file),
             **_origin(file.metadata),
             "sha256": file.digest,
             "provenance": dict(file.metadata.provenance),
         }
         source = file.metadata.simulator or file.metadata.provenance.get("imported_from", "a file")
         return facts, f"{len(file):,} events from {source}"
+
+
+def _weights(file: EventFile) -> dict[str, float] | None:
+    """Say what the weights of events are worth, None if there are none."""
+    from lfi_mflow.simulation import WeightSummary
+
+    if "weight" not in file.columns:
+        return None
+    summary = WeightSummary.of(file.column_blocks("weight"))
+    return {
+        "sum": summary.total,
+        "negative": summary.negative,
+        "effective_sample_size": summary.effective_sample_size,
+    }
 
 
 def _model(path: Path) -> tuple[dict[str, Any], str]:
@@ -83,6 +101,7 @@ def _model(path: Path) -> tuple[dict[str, Any], str]:
         "density": f"with respect to the {model.flow.reference} measure",
         "settings": dict(metadata.settings),
         "training": phases,
+        "weights of events": metadata.training.get("weights"),
         "n_events": metadata.n_events,
         **_origin(metadata.events),
         "columns": metadata.mapping,

@@ -66,6 +66,13 @@ def test_signed_weights(run, weighted, signed, tmp_path):
     assert "cells around 400 negative weights, radius" in line
 
 
+def test_info_tells_what_weights_are_worth(run, weighted, signed):
+    record = json.loads(run("info", weighted(signed), "--json").out)["weights"]
+    assert record["negative"] == 400
+    assert record["sum"] == signed.sum()
+    assert record["effective_sample_size"] == pytest.approx(signed.sum() ** 2 / (signed**2).sum())
+
+
 def test_from_signed_events_to_a_model(run, refused, study, weighted, signed, tmp_path):
     """What training says of signed weights leads out of it, both ways."""
     path, model = weighted(signed), tmp_path / "m.mflow"
