@@ -16,6 +16,8 @@ COMMANDS = {
     "simulate": "simulate",
     "import": "import_file",
     "export": "export",
+    "resample": "resample",
+    "morph": "morph",
     "models": "models",
     "train": "train",
     "infer": "infer",

@@ -16,6 +16,7 @@ from lfi_mflow.cli.options import FILE, example, json_option
 from lfi_mflow.errors import InputError
 
 if TYPE_CHECKING:
+    from lfi_mflow.data import EventFile
     from lfi_mflow.flows import Reference
 
 __all__ = ["command"]
@@ -57,12 +58,27 @@ def _events(path: Path) -> tuple[dict[str, Any], str]:
         facts = {
             "n_events": len(file),
             "arrays": list(file.columns),
+            "weights": _weights(file),
             **_origin(file.metadata),
             "sha256": file.digest,
             "provenance": dict(file.metadata.provenance),
         }
         source = file.metadata.simulator or file.metadata.provenance.get("imported_from", "a file")
         return facts, f"{len(file):,} events from {source}"
+
+
+def _weights(file: EventFile) -> dict[str, float] | None:
+    """Say what the weights of events are worth, None if there are none."""
+    from lfi_mflow.simulation import WeightSummary
+
+    if "weight" not in file.columns:
+        return None
+    summary = WeightSummary.of(file.column_blocks("weight"))
+    return {
+        "sum": summary.total,
+        "negative": summary.negative,
+        "effective_sample_size": summary.effective_sample_size,
+    }
 
 
 def _model(path: Path) -> tuple[dict[str, Any], str]:
@@ -86,6 +102,7 @@ def _model(path: Path) -> tuple[dict[str, Any], str]:
         "density": _density(model.flow.reference),
         "settings": dict(metadata.settings),
         "training": phases,
+        "weights of events": metadata.training.get("weights"),
         "n_events": metadata.n_events,
         **_origin(metadata.events),
         "columns": metadata.mapping,

@@ -32,7 +32,7 @@ from lfi_mflow.errors import InputError, StorageError, TrainingError
 
 if TYPE_CHECKING:
     from lfi_mflow.flows import Model, ModelMetadata
-    from lfi_mflow.training import RunConfig
+    from lfi_mflow.training import RunConfig, WeightUse
 
 __all__ = ["command"]
 
@@ -112,12 +112,14 @@ def _advice_on_failure(checkpoint: Path) -> Iterator[None]:
 def _train(events: Path, checkpoint: Path, options: dict[str, Any]) -> Model:
     """Read the configuration and train."""
     from lfi_mflow.data import open_events
-    from lfi_mflow.training import resolve_device, train_model
+    from lfi_mflow.training import check_weights, resolve_device, train_model
 
     config = _configuration(options)
     device = resolve_device(options["device"])
     with open_events(events) as file:
         mapping = imported_mapping(file.metadata.provenance)
+        weights = check_weights(file, config.schedule)
+    _say_what_weights_do(weights)
     if checkpoint.is_file() and not options["resume"]:
         checkpoint.unlink()  # only now that file and options are known to be usable
     with training(config.schedule) as progress:
@@ -130,6 +132,25 @@ def _train(events: Path, checkpoint: Path, options: dict[str, Any]) -> Model:
             progress=progress,
         )
     return dataclasses.replace(model, metadata=dataclasses.replace(model.metadata, mapping=mapping))
+
+
+def _say_what_weights_do(weights: WeightUse | None) -> None:
+    """Say what the weights of the events are worth, or why they are not used."""
+    if weights is None:
+        return
+    summary = weights.summary
+    if not weights.used:
+        warn(
+            f"{summary.negative:,} of {summary.n_events:,} weights are negative: the chart is "
+            "trained without weights, because the manifold is where events are, whatever they weigh"
+        )
+    elif summary.poor:
+        warn(
+            f"the weighted events are worth {summary.worth} only (effective sample size): what is "
+            "learnt rests on few of them; simulate more, or where the weights vary less"
+        )
+    else:
+        log(f"the weighted events are worth {summary.worth} (effective sample size)")
 
 
 def _configuration(options: dict[str, Any]) -> RunConfig:
@@ -185,6 +206,7 @@ def _report(model: Model, output: Path, seconds: float, *, as_json: bool) -> Non
         "model": metadata.preset,
         "n_events": metadata.n_events,
         "nonfinite": dropped,
+        "weights": metadata.training["weights"],
         "validation_distance": distance,
         "phases": phases,
         "seconds": seconds,

@@ -29,6 +29,7 @@ from lfi_mflow.closure.sbc import EcdfBand, ecdf_band, sbc_p_value, sbc_ranks
 from lfi_mflow.closure.study import run_closure
 from lfi_mflow.closure.targets import METRICS, load_targets
 from lfi_mflow.closure.tarp import one_sided, tarp_p_value, tarp_ranks
+from lfi_mflow.closure.truth import log_density_at_truth
 
 __all__ = [
     "METRICS",
@@ -49,6 +50,7 @@ __all__ = [
     "hpd_ranks",
     "lc2st",
     "load_targets",
+    "log_density_at_truth",
     "log_density_error",
     "manifold_distance",
     "off_manifold_p_values",

@@ -31,6 +31,7 @@ from lfi_mflow.closure.residual import (
 from lfi_mflow.closure.sbc import sbc_p_value
 from lfi_mflow.closure.tarp import one_sided, tarp_p_value, tarp_ranks
 from lfi_mflow.inference.moving import likelihood_of
+from lfi_mflow.inference.off_manifold import reference_size
 
 __all__ = ["CALIBRATION_CHECKS"]
 
@@ -94,9 +95,9 @@ def _check_ratio(study: Study, rng: np.random.Generator) -> Outcome:
 
 def _check_classifier(study: Study, rng: np.random.Generator) -> Outcome:
     """Accuracy of a classifier between the posteriors of model and exact likelihood."""
-    sets, n = study.comparison, study.settings.classifier_samples
+    n = study.settings.classifier_samples
     seed = int(rng.integers(2**31))
-    pairs = zip(sets.model.draws, sets.exact.draws, strict=True)
+    pairs = zip(study.observed_by_model.draws, study.observed_exactly.draws, strict=True)
     accuracy = [c2st(model[:n], exact[:n], seed) for model, exact in pairs]
     values = np.array([estimate.value for estimate in accuracy])
     found = mean_estimate(values) if len(values) > 1 else accuracy[0]
@@ -110,7 +111,7 @@ def _check_off_manifold(study: Study, _: np.random.Generator) -> Outcome:
     distances = study.model.distance(x.reshape(-1, x.shape[-1]), of_events).reshape(x.shape[:2])
     training = study.training
     p_values = off_manifold_p_values(
-        distances, training["distance_quantiles"], training.get("n_validation")
+        distances, training["distance_quantiles"], reference_size(training)
     )
     return Outcome(Estimate(too_small(p_values), None), {"off_manifold": {"p_value": p_values}})
 

@@ -16,11 +16,12 @@ from lfi_mflow.closure.context import Study
 from lfi_mflow.closure.published import Estimate
 from lfi_mflow.flows.ratio import RatioEstimator
 from lfi_mflow.inference.moving import has_likelihood_ratio
-from lfi_mflow.simulation import HasJoint, HasLikelihood, HasManifold
+from lfi_mflow.simulation import HasClosure, HasJoint, HasLikelihood, HasLogRatio, HasManifold
 
 __all__ = [
     "Check",
     "Outcome",
+    "needs_closure",
     "needs_denominator",
     "needs_distance_reference",
     "needs_exact_density",
@@ -60,9 +61,15 @@ class Check:
 
 
 def needs_likelihood(study: Study) -> str | None:
-    """Require the exact likelihood."""
-    known = isinstance(study.simulator, HasLikelihood)
+    """Require the exact likelihood, up to a factor that does not depend on theta."""
+    known = isinstance(study.simulator, HasLikelihood | HasLogRatio)
     return None if known else f"the likelihood of {study.simulator.name!r} is not known"
+
+
+def needs_closure(study: Study) -> str | None:
+    """Require relations between the observables."""
+    known = isinstance(study.simulator, HasClosure)
+    return None if known else f"no relations between observables of {study.simulator.name!r}"
 
 
 def needs_manifold(study: Study) -> str | None:
@@ -118,7 +125,8 @@ def needs_exact_density(study: Study) -> str | None:
     reference = study.model.flow.reference
     full = study.simulator.manifold_dim == study.model.flow.data_dim
     if reference == "hausdorff" or (reference == "lebesgue" and full):
-        return needs_likelihood(study)
+        known = isinstance(study.simulator, HasLikelihood)
+        return None if known else f"the density of {study.simulator.name!r} is not known"
     return f"the model's density refers to the {reference} measure, the exact one to the manifold"
 
 

@@ -14,6 +14,7 @@ from lfi_mflow.closure.calibration_checks import CALIBRATION_CHECKS
 from lfi_mflow.closure.check import (
     Check,
     Outcome,
+    needs_closure,
     needs_density,
     needs_encoder,
     needs_exact_density,
@@ -33,7 +34,8 @@ from lfi_mflow.closure.published import (
     reconstruction_error,
 )
 from lfi_mflow.closure.ratio_checks import RATIO_CHECKS
-from lfi_mflow.simulation import HasLikelihood, HasManifold
+from lfi_mflow.closure.truth_checks import TRUTH_CHECKS
+from lfi_mflow.simulation import HasClosure, HasLikelihood, HasManifold
 
 __all__ = ["CHECKS", "SURFACE_STREAM", "surface_curves"]
 
@@ -70,6 +72,16 @@ def _check_distance(study: Study, rng: np.random.Generator) -> Outcome:
     return Outcome(manifold_distance(distance))
 
 
+def _check_kinematics(study: Study, rng: np.random.Generator) -> Outcome:
+    """Relations between the observables of generated events, at the test points."""
+    points, n = study.test_points(), study.settings.model_samples
+    closure = cast("HasClosure", study.simulator).kinematic_closure
+    values = np.concatenate(
+        [closure(study.model.sample(np.tile(point, (n, 1)), draw_seed(rng))) for point in points]
+    )
+    return Outcome(manifold_distance(values))
+
+
 def _check_reconstruction(study: Study, rng: np.random.Generator) -> Outcome:
     """Reconstruction error of test events."""
     theta = study.reference(study.settings.test_events)
@@ -79,7 +91,7 @@ def _check_reconstruction(study: Study, rng: np.random.Generator) -> Outcome:
 
 def _check_posterior(study: Study, _: np.random.Generator) -> Outcome:
     """MMD^2 between the posteriors of model and exact likelihood."""
-    theta, model, exact = study.comparison.theta, study.comparison.model, study.comparison.exact
+    theta, model, exact = study.observed.theta, study.observed_by_model, study.observed_exactly
     mmd2 = np.array([posterior_mmd2(*pair) for pair in zip(model.draws, exact.draws, strict=True)])
     names = [parameter.name for parameter in study.simulator.parameters]
     curves = [
@@ -135,6 +147,8 @@ CHECKS: dict[str, Check] = {
     "posterior_mmd2": Check(_check_posterior, COMPARISON_STREAM, (needs_ratio, needs_likelihood)),
     "ood_auc": Check(_check_ood, 3, (needs_manifold, needs_encoder)),
     "log_density_error": Check(_check_density, 4, (needs_exact_density,)),
+    "kinematic_closure": Check(_check_kinematics, 14, (needs_closure,)),
+    **TRUTH_CHECKS,
     **CALIBRATION_CHECKS,
     **RATIO_CHECKS,
 }

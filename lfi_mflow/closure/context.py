@@ -13,18 +13,24 @@ from lfi_mflow.closure.evaluation import FlowEvaluator
 from lfi_mflow.closure.posteriors import PosteriorSets, sample_posteriors
 from lfi_mflow.closure.published import Array
 from lfi_mflow.closure.sbc import Integers, sbc_ranks
-from lfi_mflow.errors import ConfigError, ModelMismatchError
+from lfi_mflow.errors import ConfigError, DataError, ModelMismatchError
 from lfi_mflow.flows.flow import Flow
 from lfi_mflow.inference.likelihood import SimulatorLikelihood
 from lfi_mflow.inference.moving import likelihood_of
-from lfi_mflow.simulation import HasLikelihood, Prior, Simulator
+from lfi_mflow.simulation import (
+    HasLikelihood,
+    HasTestPoints,
+    Prior,
+    Simulator,
+    simulate_unweighted,
+)
 
 __all__ = [
     "CALIBRATION_STREAM",
     "COMPARISON_STREAM",
     "Calibration",
     "ClosureSettings",
-    "Comparison",
+    "Observed",
     "Study",
     "check_dimensions",
     "draw_seed",
@@ -46,7 +52,7 @@ class ClosureSettings:
         model_samples: Events drawn from the model for the distance to the manifold.
         test_events: Test events for reconstruction and out-of-distribution scores.
         density_events: Test events for the error of the log-density.
-        observed_sets: Observed sets for the comparison of posteriors.
+        observed_sets: Observed sets for the comparison of posteriors, at each test point.
         observed_events: Events in each of them.
         posterior_samples: Samples of each posterior.
         calibration_sets: Sets of events for the calibration test.
@@ -56,8 +62,12 @@ class ClosureSettings:
         ratio_events: Single events for the calibration of a ratio estimator.
         classifier_samples: Samples of each posterior that a classifier has to tell apart.
         surface_points: Events in each panel of the manifold figure.
+        truth_bandwidth: Width of the kernels by which the density of posterior samples
+            at the truth is estimated, in the units of the parameters.
         reference_theta: Where test and observed events are simulated; None for
             zero, or the middle of a prior that does not hold zero.
+        test_points: Where posteriors and kinematic closure are tested; None for those of
+            the simulator that the prior holds, or without any for the reference theta.
 
     Raises:
         ConfigError: If a size is smaller than two.
@@ -76,30 +86,34 @@ class ClosureSettings:
     ratio_events: int = 10_000
     classifier_samples: int = 1_000
     surface_points: int = 4_000
+    truth_bandwidth: float = 0.15
     reference_theta: tuple[float, ...] | None = None
+    test_points: tuple[tuple[float, ...], ...] | None = None
 
     def __post_init__(self) -> None:
         """Check the sizes."""
         single = ("observed_sets", "observed_events", "calibration_events")
         for name, value in vars(self).items():
             least = 1 if name in single else 2
-            if name != "reference_theta" and value < least:
+            if type(value) is int and value < least:
                 raise ConfigError(f"{name} >= {least}", str(value), "raise it")
+        if not 0.0 < self.truth_bandwidth < np.inf:
+            raise ConfigError("truth_bandwidth > 0", str(self.truth_bandwidth), "correct it")
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """Posteriors of the observed sets by model and by exact likelihood.
+class Observed:
+    """Simulated sets of events at the test points, as if they were observed.
 
     Arguments:
         theta: The true parameters, with shape (D, p).
-        model: Posteriors by the model.
-        exact: Exact posteriors.
+        x: The sets of events, with shape (D, N, d).
+        seeds: Seeds of the posteriors by the model and of the exact ones.
     """
 
     theta: Array
-    model: PosteriorSets
-    exact: PosteriorSets
+    x: Array
+    seeds: tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -148,14 +162,24 @@ class Study:
     training_prior: Prior | None = None
 
     @cached_property
-    def comparison(self) -> Comparison:
-        """Posteriors of the observed sets; taken once, for all checks that need them."""
+    def observed(self) -> Observed:
+        """The observed sets; drawn once, for all checks that need them."""
         settings, rng = self.settings, self.rng(COMPARISON_STREAM)
-        theta = self.reference(settings.observed_sets)
+        theta = np.repeat(self.test_points(), settings.observed_sets, axis=0)
         x = self.simulate_sets(theta, settings.observed_events, rng)
-        model = self.model_posteriors(x, settings.posterior_samples, draw_seed(rng))
-        exact = self.exact_posteriors(x, settings.posterior_samples, draw_seed(rng))
-        return Comparison(theta, model, exact)
+        return Observed(theta, x, (draw_seed(rng), draw_seed(rng)))
+
+    @cached_property
+    def observed_by_model(self) -> PosteriorSets:
+        """Posteriors of the observed sets by the model."""
+        sets, samples = self.observed, self.settings.posterior_samples
+        return self.model_posteriors(sets.x, samples, sets.seeds[0])
+
+    @cached_property
+    def observed_exactly(self) -> PosteriorSets:
+        """Exact posteriors of the observed sets."""
+        sets, samples = self.observed, self.settings.posterior_samples
+        return self.exact_posteriors(sets.x, samples, sets.seeds[1])
 
     @cached_property
     def calibration(self) -> Calibration:
@@ -183,19 +207,35 @@ class Study:
             )
         return np.tile(np.asarray(theta, dtype=float), (n, 1))
 
-    def simulate(self, theta: Array, rng: np.random.Generator) -> Array:
-        """Simulate one event per row of theta: (N, p) -> (N, d).
+    def test_points(self) -> Array:
+        """Return the parameters at which posteriors are tested, with shape (K, p).
 
         Raises:
-            ConfigError: If the events are weighted: a test would take them for equal.
+            ConfigError: If the settings name points of other dimension.
         """
-        events = self.simulator.simulate(theta, rng)
-        if events.weight is not None:
+        points = self.settings.test_points
+        if points is None and isinstance(self.simulator, HasTestPoints):
+            known = np.array(self.simulator.test_points, dtype=float)
+            inside = np.isfinite(self.prior.log_prob(known))
+            points = tuple(map(tuple, known[inside]))
+        if not points:
+            return self.reference(1)
+        if any(len(point) != self.prior.dim for point in points):
             raise ConfigError(
-                "a simulator of unweighted events for a closure test",
-                f"weights from {self.simulator.name!r}",
-                "switch them off, if the simulator can (--set sampling=unweighted)",
+                f"test_points with {self.prior.dim} values each", str(points), "correct them"
             )
+        return np.array(points, dtype=float)
+
+    def simulate(self, theta: Array, rng: np.random.Generator) -> Array:
+        """Simulate one event per row of theta, unweighted: (N, p) -> (N, d).
+
+        Raises:
+            ConfigError: If the simulator's weights cannot be removed.
+        """
+        try:
+            events = simulate_unweighted(self.simulator, theta, rng)
+        except DataError as error:
+            raise ConfigError(error.expected, error.found, error.remedy) from error
         return np.asarray(events.x, dtype=float)
 
     def simulate_sets(self, theta: Array, events: int, rng: np.random.Generator) -> Array:

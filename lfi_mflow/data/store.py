@@ -12,9 +12,11 @@ values. Nothing here ever holds a whole file in memory.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lfi_mflow.data.metadata import EventMetadata
 from lfi_mflow.data.schema import (
@@ -95,20 +97,30 @@ class EventFile:
             InputError: If the slice has a step.
         """
         start, stop = self._bounds(rows)
-        try:
+        with self._damage(slice(start, stop)):
             arrays = {name: dataset[start:stop] for name, dataset in self._datasets.items()}
-        except OSError as error:
-            raise DataError(
-                f"intact events in rows {start} to {stop} of {self.path}",
-                f"damaged ones ({str(error).splitlines()[0]})",
-                f"restore the file from a copy, or {ANEW}",
-            ) from error
         return Events(**arrays)
 
     def blocks(self, size: int = 4 * CHUNK_ROWS) -> Iterator[Events]:
         """Yield all events in order, ``size`` at a time; the last block may be smaller."""
         for start in range(0, len(self), size):
             yield self.read(slice(start, start + size))
+
+    def column_blocks(
+        self, name: str, size: int = 64 * CHUNK_ROWS
+    ) -> Iterator[NDArray[np.floating]]:
+        """Yield one array of the file in order, ``size`` rows at a time; no other is read.
+
+        Raises:
+            DataError: If the file has no such array, or its rows are damaged.
+        """
+        if name not in self._datasets:
+            raise DataError(f"an array {name!r} in {self.path}", "none", ANEW)
+        for start in range(0, len(self), size):
+            rows = slice(start, min(start + size, len(self)))
+            with self._damage(rows):
+                block = self._datasets[name][rows]
+            yield block
 
     def shuffled_batches(
         self,
@@ -164,6 +176,18 @@ class EventFile:
                 f"{digest.hexdigest()[:12]}…",
                 f"the file was changed: restore it from a copy, or {ANEW}",
             )
+
+    @contextmanager
+    def _damage(self, rows: slice) -> Iterator[None]:
+        """Say which rows cannot be read."""
+        try:
+            yield
+        except OSError as error:
+            raise DataError(
+                f"intact events in rows {rows.start} to {rows.stop} of {self.path}",
+                f"damaged ones ({str(error).splitlines()[0]})",
+                f"restore the file from a copy, or {ANEW}",
+            ) from error
 
     def _bounds(self, rows: slice | None) -> tuple[int, int]:
         """Return the first row and the row after the last of a slice."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -55,8 +55,9 @@ class Flow(nn.Module, ABC):
         latent_dim: Dimension n of the manifold.
         theta_dim: Number p of parameters.
         reference: The measure that :meth:`log_prob` refers to.
-        lacks: What it cannot do: ``"log_prob"`` if it has no density, ``"encode"`` if
-            it cannot go from events to latents, ``"sample"`` if it generates no events.
+        lacks: What it cannot do: ``"log_prob"`` if it has no density, or one that was
+            not trained, ``"encode"`` if it cannot go from events to latents, ``"sample"``
+            if it generates no events.
 
     What training acts on, and every flow that can be trained has:
 
@@ -71,7 +72,7 @@ class Flow(nn.Module, ABC):
     latent_dim: int
     theta_dim: int
     reference: Reference
-    lacks: ClassVar[frozenset[Quantity]] = frozenset()
+    lacks: frozenset[Quantity] = frozenset()
     standardisation: Standardisation
     chart: Chart | None
     latent: LatentFlow
@@ -139,6 +140,6 @@ class Flow(nn.Module, ABC):
         }
         return ModelMismatchError(
             f"a model with {words[quantity]}",
-            f"one without ({type(self).__name__})",
-            "choose another model; lfi-mflow models says what each can do",
+            f"one without, or an untrained one ({type(self).__name__})",
+            "choose another model, or train all of it; lfi-mflow models says what each can do",
         )

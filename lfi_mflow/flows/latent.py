@@ -115,25 +115,31 @@ class LatentFlow(nn.Module):
         self.flow = zuko.lazy.Flow(splines.transform, base)
 
     @torch.no_grad()
-    def standardise(self, u: Tensor, theta: Tensor) -> None:
-        """Fit the standardisation to latents (N, n) and parameters (N, p), and place the base.
+    def standardise(self, u: Tensor, theta: Tensor, weight: Tensor | None = None) -> None:
+        """Fit the standardisation to latents and parameters, and place the base.
 
         A parameter that never changes keeps the scale one. The Gaussians of the
         base start at the clusters of the latents.
+
+        Arguments:
+            u: Latents, with shape (N, n).
+            theta: Parameters, with shape (N, p).
+            weight: Weights >= 0 of the events, with shape (N,); None if all are equal.
         """
         if theta.shape[-1]:  # torch warns about moments of nothing
-            mean, scale = _moments(theta)
+            mean, scale = _moments(theta, weight)
             self.theta_mean.copy_(mean)
             self.theta_scale.copy_(scale)
-        mean, scale = _moments(u)
+        mean, scale = _moments(u, weight)
         self.u_mean.copy_(mean)
         if self.u_slope is not None:
-            self.u_slope.copy_(_slope(u, self._standardised(theta)))
-            _, scale = _moments(u - self._centre(theta))
+            self.u_slope.copy_(_slope(u - self.u_mean, self._standardised(theta), weight))
+            _, scale = _moments(u - self._centre(theta), weight)
         self.u_scale.copy_(scale)
         with torch.random.fork_rng():  # the clustering draws from the global generator
             torch.manual_seed(0)
-            some = ((u - self._centre(theta)) / self.u_scale)[:_CLUSTERED]
+            standardised = (u - self._centre(theta)) / self.u_scale
+            some = standardised[_chosen(len(u), weight).to(u.device)]
             # zuko's clustering marks up to twice as many points as taken, and needs one more
             if len(some.unique(dim=0)) > 2 * self.flow.base.components:
                 self._place_base(some)
@@ -200,14 +206,42 @@ class LatentFlow(nn.Module):
         return self.u_mean + self._standardised(theta) @ self.u_slope.mT
 
 
-def _moments(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation in float64, one for what never changes: (N, k) -> (k,), (k,)."""
-    scale, mean = torch.std_mean(values.cpu().double(), dim=0)
+def _moments(values: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation in float64, one for what never changes: (N, k) -> (k,), (k,).
+
+    Arguments:
+        values: The values.
+        weight: Weights of the rows, with shape (N,); None if all are equal.
+    """
+    values = values.cpu().double()
+    if weight is None:
+        scale, mean = torch.std_mean(values, dim=0)
+    else:
+        share = weight.to(values) / weight.to(values).sum()
+        mean = share @ values
+        scale = (share @ (values - mean).square() / (1.0 - share.square().sum())).sqrt()
     return mean, torch.where(scale > 1e-9 * mean.abs().clamp_min(1e-300), scale, 1.0)
 
 
-def _slope(u: Tensor, theta: Tensor) -> Tensor:
-    """Least-squares slope of latents on standardised parameters: (N, n), (N, p) -> (n, p)."""
+def _slope(u: Tensor, theta: Tensor, weight: Tensor | None) -> Tensor:
+    """Least-squares slope of centred latents on standardised parameters, with shape (n, p).
+
+    Arguments:
+        u: Latents of zero mean, with shape (N, n).
+        theta: Parameters of zero mean and unit spread, with shape (N, p).
+        weight: Weights of the rows, with shape (N,); None if all are equal.
+    """
     u, theta = u.cpu().double(), theta.cpu().double()
+    if weight is not None:
+        root = weight.to(u).sqrt()[:, None]
+        u, theta = root * u, root * theta
     # the pseudo-inverse gives a parameter that never changes no slope
-    return (torch.linalg.pinv(theta, rtol=1e-6) @ (u - u.mean(dim=0))).mT
+    return (torch.linalg.pinv(theta, rtol=1e-6) @ u).mT
+
+
+def _chosen(events: int, weight: Tensor | None) -> Tensor:
+    """Rows that are clustered: the first ones, or draws in proportion to the weights."""
+    count = min(events, _CLUSTERED)
+    if weight is None:
+        return torch.arange(count)
+    return torch.multinomial(weight.cpu().double(), count, replacement=True)

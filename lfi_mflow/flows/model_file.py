@@ -46,10 +46,12 @@ class ModelMetadata:
         n_events: Number of training events, validation included.
         training: Configuration of the training, its seed, and what it measured:
             ``distance_quantiles`` are 1001 quantiles of the distance of the
-            ``n_validation`` validation events to the manifold, ``plane_distance``
+            ``n_validation`` validation events to the manifold, ``n_reference`` the
+            effective number of these events, ``plane_distance``
             and ``centre_distance`` their mean distances to the plane of the first n
             principal axes and to the mean of all events. A model without a
-            manifold has none of them.
+            manifold has none of them. ``weights`` says what was made of the weights
+            of the events, ``lacks`` what the flow cannot do for want of training.
         history: Losses and rates by phase and epoch.
         mapping: Column mapping of the training file, if it was imported.
         provenance: Versions, command and time.
@@ -94,11 +96,18 @@ class Model:
 
     Arguments:
         flow: The flow, in evaluation mode.
-        metadata: What it is and where it comes from.
+        metadata: What it is and where it comes from. What the flow lacks for want of
+            training is noted in the flow.
     """
 
     flow: Flow
     metadata: ModelMetadata
+
+    def __post_init__(self) -> None:
+        """Note what was not trained: nobody may mistake an initial density for a learned one."""
+        lacking = self.metadata.training.get("lacks")
+        if isinstance(lacking, list | tuple) and "log_prob" in lacking:
+            self.flow.lacks = self.flow.lacks | {"log_prob"}
 
 
 def save_model(model: Model, path: Path | str) -> None:

@@ -22,7 +22,7 @@ from torch import Tensor
 from lfi_mflow.errors import DataError, InputError
 from lfi_mflow.flows.flow import EncodedEvents, Flow
 from lfi_mflow.inference.blocks import Block, Layout, slices
-from lfi_mflow.simulation.contract import HasLikelihood
+from lfi_mflow.simulation.contract import Array, HasLikelihood, HasLogRatio
 from lfi_mflow.simulation.priors import Normal, Prior
 
 __all__ = [
@@ -71,6 +71,8 @@ class EventSetLikelihood:
 
     def __init__(self, flow: Flow, x: Tensor, *, max_elements: int = DEFAULT_MAX_ELEMENTS) -> None:
         check_events(tuple(x.shape), flow.data_dim)
+        if "log_prob" in flow.lacks:
+            raise flow.missing("log_prob")
         self._flow = flow
         self._layout = Layout.of(tuple(x.shape), flow.theta_dim, max_elements)
         self.encoded = _encode(flow, x, max_elements)
@@ -102,32 +104,33 @@ class SimulatorLikelihood:
     """Log-likelihood of one set of events, or of D sets, under a simulator's exact density.
 
     It is used wherever an :class:`EventSetLikelihood` is: with a grid it gives
-    the exact posterior that closure tests compare with.
+    the exact posterior that closure tests compare with. Of a simulator that knows
+    likelihood ratios only it is the log-likelihood up to a constant of the events,
+    that of the parameters nearest to zero: a posterior does not notice.
 
     Arguments:
-        simulator: A simulator that knows its likelihood.
+        simulator: A simulator that knows its likelihood, or likelihood ratio.
         x: Events, with shape (N, d), or (D, N, d) for D sets of N events.
         max_elements: Pairs of event and theta per call of the simulator.
 
     Raises:
-        InputError: If the simulator has no ``log_prob`` or ``x`` has another shape.
+        InputError: If the simulator has neither ``log_prob`` nor ``log_ratio``, or ``x``
+            has another shape.
     """
 
     def __init__(
-        self, simulator: HasLikelihood, x: np.ndarray | Tensor, *, max_elements: int = 2**18
+        self,
+        simulator: HasLikelihood | HasLogRatio,
+        x: np.ndarray | Tensor,
+        *,
+        max_elements: int = 2**18,
     ) -> None:
-        if not isinstance(simulator, HasLikelihood):
-            raise InputError(
-                "a simulator that knows its likelihood",
-                f"{getattr(simulator, 'name', simulator)!r} without log_prob(x, theta)",
-                "choose a test that needs no exact likelihood",
-            )
+        self._log_density = _exact_log_density(simulator)
         events = np.asarray(x, dtype=np.float64)
         observables = getattr(simulator, "observables", None)
         check_events(events.shape, None if observables is None else len(observables))
         parameters = getattr(simulator, "parameters", None)
         p = None if parameters is None else len(parameters)
-        self._simulator = simulator
         self._layout = Layout.of(events.shape, p, max_elements)
         self._x = events.reshape(*self._layout.events, -1)
 
@@ -142,11 +145,28 @@ class SimulatorLikelihood:
         x = self._x[block.sets, None, block.events]
         points = theta.numpy()[:, :, None, :]
         shape = (*theta.shape[:2], x.shape[2])
-        terms = self._simulator.log_prob(
+        terms = self._log_density(
             np.broadcast_to(x, (*shape, x.shape[-1])).reshape(-1, x.shape[-1]),
             np.broadcast_to(points, (*shape, points.shape[-1])).reshape(-1, points.shape[-1]),
         )
         return torch.from_numpy(np.asarray(terms, dtype=np.float64).reshape(shape).sum(axis=-1))
+
+
+def _exact_log_density(
+    simulator: HasLikelihood | HasLogRatio,
+) -> Callable[[Array, Array], Array]:
+    """Return log p(x | theta) of a simulator, up to a number that depends on x only."""
+    if isinstance(simulator, HasLikelihood):
+        return simulator.log_prob
+    if not isinstance(simulator, HasLogRatio):
+        raise InputError(
+            "a simulator that knows its likelihood, or likelihood ratio",
+            f"{getattr(simulator, 'name', simulator)!r} without log_prob or log_ratio",
+            "choose a test that needs no exact likelihood",
+        )
+    parameters = getattr(simulator, "parameters", ())
+    reference = np.array([[np.clip(0.0, each.low, each.high) for each in parameters]])
+    return lambda x, theta: simulator.log_ratio(x, theta, reference)
 
 
 def log_prior(prior: Prior) -> LogPosterior:

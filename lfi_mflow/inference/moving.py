@@ -35,10 +35,13 @@ class MovingManifoldLikelihood:
 
     Raises:
         InputError: If ``x`` has another shape.
+        ModelMismatchError: If the model has no density.
     """
 
     def __init__(self, flow: Flow, x: Tensor, *, max_elements: int = _MAX_ELEMENTS) -> None:
         check_events(tuple(x.shape), flow.data_dim)
+        if "log_prob" in flow.lacks:
+            raise flow.missing("log_prob")
         self._flow = flow
         self._layout = Layout.of(tuple(x.shape), flow.theta_dim, max_elements)
         self._x = x.reshape(*self._layout.events, -1)

@@ -35,7 +35,13 @@ from scipy.special import betainc
 
 from lfi_mflow.errors import DataError
 
-__all__ = ["lie_off_manifold", "off_manifold_events", "off_manifold_p_value", "tail_probabilities"]
+__all__ = [
+    "lie_off_manifold",
+    "off_manifold_events",
+    "off_manifold_p_value",
+    "reference_size",
+    "tail_probabilities",
+]
 
 Array = NDArray[np.float64]
 
@@ -73,6 +79,16 @@ def off_manifold_p_value(
     observed = _statistic(p[_ranks(len(p)) - 1][None], len(p))[0]
     null = _null_statistics(len(p), n_reference)
     return float((1 + np.searchsorted(null, observed, side="right")) / (1 + len(null)))
+
+
+def reference_size(training: Mapping[str, Any]) -> int | None:
+    """Return the effective number of the events behind the quantiles of a model.
+
+    Arguments:
+        training: What a model file says of its training.
+    """
+    size = training.get("n_reference", training.get("n_validation"))
+    return None if size is None else int(size)
 
 
 def off_manifold_events(

@@ -16,7 +16,11 @@ from lfi_mflow.inference.grid import grid_posterior
 from lfi_mflow.inference.likelihood import EventSetLikelihood, log_posterior
 from lfi_mflow.inference.mcmc import McmcSettings, sample_posterior
 from lfi_mflow.inference.moving import likelihood_of
-from lfi_mflow.inference.off_manifold import off_manifold_events, off_manifold_p_value
+from lfi_mflow.inference.off_manifold import (
+    off_manifold_events,
+    off_manifold_p_value,
+    reference_size,
+)
 from lfi_mflow.inference.posterior import ObservedEvents, Posterior
 from lfi_mflow.simulation.priors import Prior
 
@@ -104,7 +108,7 @@ def _judge(model: Model, x: NDArray[np.floating], distances: NDArray[np.float64]
     quantiles = metadata.training.get("distance_quantiles")
     if quantiles is None:
         return ObservedEvents(x, observables)
-    n_reference = metadata.training.get("n_validation")
+    n_reference = reference_size(metadata.training)
     return ObservedEvents(
         x,
         observables,

@@ -25,6 +25,22 @@ METRIC_WORDS = {
         "Error of log density",
         "mean |log p(model) − log p(exact)| of test events, in nats",
     ),
+    "kinematic_closure": (
+        "Kinematic closure",
+        "how far relations between observables of generated events are from holding; noise has 1",
+    ),
+    "log_posterior_at_truth": (
+        "Log posterior at the truth",
+        "of a kernel density estimate of posterior samples, mean over sets at the test points",
+    ),
+    "log_posterior_at_truth_exact": (
+        "Log exact posterior at the truth",
+        "the same of the exact posteriors: what a perfect model reaches on these sets",
+    ),
+    "log_posterior_at_truth_error": (
+        "Error of log posterior at the truth",
+        "absolute difference of the two means, in nats",
+    ),
     "sbc_p_value": (
         "Calibration p-value",
         "of the ranks of the truth among posterior draws, over many sets of events",
@@ -93,6 +109,21 @@ MISSED = {
     "log_density_error": (
         "The density on the manifold is wrong in absolute terms, so values of log p must not be "
         "compared between models; likelihood ratios may still be right (see the posteriors)."
+    ),
+    "kinematic_closure": (
+        "Generated events violate relations that hold for simulated ones. Train the chart for "
+        "longer or with more events."
+    ),
+    "log_posterior_at_truth": (
+        "Posteriors put little mass on the truth: compare with the value of the exact ones, which "
+        "chance and the width of the kernels limit as well."
+    ),
+    "log_posterior_at_truth_exact": (
+        "The observed sets themselves say little about the truth: take more or larger ones."
+    ),
+    "log_posterior_at_truth_error": (
+        "Posteriors of the model are less or more certain of the truth than the exact ones. Train "
+        "the density for longer, with more events, or with the joint score if there is one."
     ),
     "sbc_p_value": "Credible intervals do not hold the truth as often as they say.",
     "coverage_68": "68 % credible regions do not hold the truth in 68 % of all cases.",

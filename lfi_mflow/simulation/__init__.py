@@ -3,11 +3,14 @@
 from lfi_mflow.simulation.conformance import check_simulator
 from lfi_mflow.simulation.contract import (
     Array,
+    HasClosure,
     HasJoint,
     HasLikelihood,
     HasLogRatio,
     HasManifold,
+    HasMorphing,
     HasRate,
+    HasTestPoints,
     Observable,
     Parameter,
     Simulator,
@@ -17,7 +20,6 @@ from lfi_mflow.simulation.morphing import (
     Morphed,
     component_log_ratio,
     component_score,
-    effective_sample_size,
     monomials,
     morph,
 )
@@ -30,24 +32,36 @@ from lfi_mflow.simulation.priors import (
     prior_from_mapping,
 )
 from lfi_mflow.simulation.registry import available_simulators, get_simulator
+from lfi_mflow.simulation.resampling import (
+    ResampledCells,
+    resample_cells,
+    systematic_counts,
+)
 from lfi_mflow.simulation.runner import SimulationJob, simulate_chunk, simulate_chunks
+from lfi_mflow.simulation.unweighting import simulate_unweighted
+from lfi_mflow.simulation.weights import WeightSummary, effective_sample_size
 
 __all__ = [
     "Array",
     "Events",
+    "HasClosure",
     "HasJoint",
     "HasLikelihood",
     "HasLogRatio",
     "HasManifold",
+    "HasMorphing",
     "HasRate",
+    "HasTestPoints",
     "Morphed",
     "Normal",
     "Observable",
     "Parameter",
     "Prior",
+    "ResampledCells",
     "SimulationJob",
     "Simulator",
     "Uniform",
+    "WeightSummary",
     "available_simulators",
     "check_simulator",
     "component_log_ratio",
@@ -59,6 +73,9 @@ __all__ = [
     "morph",
     "parse_prior",
     "prior_from_mapping",
+    "resample_cells",
     "simulate_chunk",
     "simulate_chunks",
+    "simulate_unweighted",
+    "systematic_counts",
 ]

@@ -19,11 +19,14 @@ from numpy.typing import NDArray
 from lfi_mflow.errors import InputError
 from lfi_mflow.simulation.contract import (
     Array,
+    HasClosure,
     HasJoint,
     HasLikelihood,
     HasLogRatio,
     HasManifold,
+    HasMorphing,
     HasRate,
+    HasTestPoints,
     Observable,
     Parameter,
     Simulator,
@@ -33,6 +36,7 @@ from lfi_mflow.simulation.priors import Prior, check_support, default_prior
 
 __all__ = ["check_simulator"]
 
+_CLOSED = 0.01  # largest kinematic closure of own events; noise has 1
 # Largest distance of own events to the own manifold, relative to their spread.
 _TOLERANCE = {np.dtype(np.float32): 1e-4, np.dtype(np.float64): 1e-8}
 
@@ -91,6 +95,18 @@ def check_simulator(
         lines.append(_check_rate(simulator, trial.theta))
     if isinstance(simulator, HasManifold):
         lines += [_check_distance(simulator, trial), _check_perturb(simulator, trial)]
+    return lines + _check_extras(simulator, trial)
+
+
+def _check_extras(simulator: Simulator, trial: _Trial) -> list[str]:
+    """Check what only some studies ask for."""
+    lines = []
+    if isinstance(simulator, HasClosure):
+        lines.append(_check_closure(simulator, trial.events))
+    if isinstance(simulator, HasMorphing):
+        lines.append(_check_morphing(simulator, trial.theta.shape[1]))
+    if isinstance(simulator, HasTestPoints):
+        lines.append(_check_points(simulator, trial.theta.shape[1]))
     return lines
 
 
@@ -327,6 +343,43 @@ def _check_perturb(simulator: HasManifold, trial: _Trial) -> str:
         "let perturb move events off the manifold",
     )
     return f"perturb: median distance {median:.2g}"
+
+
+def _check_closure(simulator: HasClosure, events: Events) -> str:
+    """Check that own events fulfil the relations between their observables."""
+    closure = simulator.kinematic_closure(events.x.astype(float))
+    _check_vector("kinematic_closure", closure, len(events))
+    _require(
+        bool(np.all(closure >= 0.0) and closure.mean() < _CLOSED),
+        f"a kinematic_closure from 0 to {_CLOSED:g} of own events",
+        f"{closure.min():.3g} to {closure.max():.3g}",
+        "see that simulate fulfils the relations",
+    )
+    return f"kinematic_closure: {closure.mean():.1g} for own events"
+
+
+def _check_morphing(simulator: HasMorphing, p: int) -> str:
+    """Check that there is a component of the cross-section for each monomial."""
+    rates, count = np.asarray(simulator.rates), (p + 1) * (p + 2) // 2
+    _require(
+        rates.shape == (count,) and bool(np.isfinite(rates).all()),
+        f"{count} finite numbers in rates, one for each monomial of theta up to degree two",
+        f"shape {rates.shape}, or values that are not finite",
+        "correct them",
+    )
+    return f"rates: {count} components"
+
+
+def _check_points(simulator: HasTestPoints, p: int) -> str:
+    """Check that the test points are parameters."""
+    points = simulator.test_points
+    _require(
+        len(points) > 0 and all(len(point) == p for point in points),
+        f"test_points with {p} numbers each",
+        str(points),
+        "one for each parameter",
+    )
+    return f"test_points: {len(points)}"
 
 
 def _check_vector(name: str, values: NDArray[np.floating], n: int) -> None:

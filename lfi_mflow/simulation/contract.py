@@ -22,11 +22,14 @@ from lfi_mflow.simulation.events import Events
 
 __all__ = [
     "Array",
+    "HasClosure",
     "HasJoint",
     "HasLikelihood",
     "HasLogRatio",
     "HasManifold",
+    "HasMorphing",
     "HasRate",
+    "HasTestPoints",
     "Observable",
     "Parameter",
     "Simulator",
@@ -168,3 +171,40 @@ class HasManifold(Protocol):
     def perturb(self, x: Array, rng: np.random.Generator) -> Array:
         """Move events off the manifold: out-of-distribution samples, with shape (N, d)."""
         ...
+
+
+@runtime_checkable
+class HasMorphing(Protocol):
+    """A simulator whose density is a quadratic polynomial of the parameters.
+
+    Its events carry component weights, which take them to any other parameters: see
+    :func:`lfi_mflow.simulation.morph`.
+
+    Attributes:
+        rates: Components sigma_k of the cross-section, with shape (C,).
+    """
+
+    rates: Array
+
+
+@runtime_checkable
+class HasClosure(Protocol):
+    """A simulator whose observables fulfil known relations, such as those of kinematics."""
+
+    def kinematic_closure(self, x: Array) -> Array:
+        """How far events are from fulfilling them: (N, d) -> (N,).
+
+        Zero where all hold, and one on average for noise with the moments of the events.
+        """
+        ...
+
+
+@runtime_checkable
+class HasTestPoints(Protocol):
+    """A simulator with parameter points at which models of it are compared.
+
+    Attributes:
+        test_points: The points, each with p numbers.
+    """
+
+    test_points: tuple[tuple[float, ...], ...]

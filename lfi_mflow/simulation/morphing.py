@@ -31,21 +31,23 @@ from numpy.typing import NDArray
 
 from lfi_mflow.errors import DataError, InputError
 from lfi_mflow.simulation.events import Events
+from lfi_mflow.simulation.weights import WeightSummary
 
 __all__ = [
     "Morphed",
     "component_log_ratio",
     "component_score",
-    "effective_sample_size",
     "monomials",
     "morph",
+    "morphed_events",
+    "morphing_powers",
+    "warn_if_poor",
 ]
 
 Array = NDArray[np.float64]
 Floats = NDArray[np.floating]  # as events hold them
 
-_FEW = 0.1
-_TOO_FEW = 50.0
+_REMEDY = "simulate at a nearer theta or more events"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +70,13 @@ def monomials(theta: Floats) -> Array:
     first, second = np.array(_pairs(theta.shape[1]), dtype=int).reshape(-1, 2).T
     products = theta[:, first] * theta[:, second]
     return np.concatenate([np.ones((len(theta), 1)), theta, products], axis=1)
+
+
+def morphing_powers(p: int) -> NDArray[np.int64]:
+    """Return the powers of theta in each monomial: ((p+1)(p+2)/2, p)."""
+    unit = np.eye(p, dtype=np.int64)
+    products = [unit[i] + unit[j] for i, j in _pairs(p)]
+    return np.array([np.zeros(p, dtype=np.int64), *unit, *products]).reshape(-1, p)
 
 
 def component_log_ratio(
@@ -110,12 +119,6 @@ def component_score(components: Floats, theta: Floats, rates: Array) -> Array:
     return np.asarray(event - np.einsum("k,nkp->np", rates, slopes) / (values @ rates)[:, None])
 
 
-def effective_sample_size(weight: Floats) -> float:
-    """Return (sum w)^2 / sum w^2 of N weights; zero if all are zero."""
-    squares = float(np.sum(np.square(weight, dtype=float)))
-    return float(np.sum(weight, dtype=float)) ** 2 / squares if squares > 0.0 else 0.0
-
-
 def morph(events: Events, theta: Floats, rates: Array) -> Morphed:
     """Carry a sample to another theta by weights.
 
@@ -136,35 +139,59 @@ def morph(events: Events, theta: Floats, rates: Array) -> Morphed:
             size is below 50.
         InputError: If theta is not finite or has another number of parameters.
     """
+    moved = morphed_events(events, theta, rates)
+    summary = WeightSummary.of([np.asarray(moved.weight)])
+    warn_if_poor(summary, theta)
+    return Morphed(moved, summary.effective_sample_size)
+
+
+def morphed_events(events: Events, theta: Floats, rates: Array) -> Events:
+    """Carry a part of a sample to another theta, whatever it is worth there.
+
+    As :func:`morph`, for samples that are read block by block. Weights may be
+    negative: signs are kept. An event that is impossible at both points gets the
+    weight zero.
+
+    Arguments:
+        events: Events of the sample, with component weights.
+        theta: The parameters to go to, with shape (p,).
+        rates: Components sigma_k of the cross-section, with shape (C,).
+
+    Raises:
+        DataError: If the events have no component weights.
+        InputError: If theta is not finite or has another number of parameters.
+    """
     if events.components is None:
         raise DataError("events with component weights", "none", "simulate them with components")
     target = np.asarray(theta, dtype=float).reshape(1, -1)
     if not np.isfinite(target).all():
         raise InputError("finite parameters to morph to", f"{theta}", "correct them")
-    ratio = np.exp(component_log_ratio(events.components, target, events.theta, rates))
-    weight = ratio if events.weight is None else events.weight * ratio
-    size = effective_sample_size(weight)
-    _check_size(size, len(events), target[0])
-    moved = dataclasses.replace(
+    there, here = (_density(events.components, point, rates) for point in (target, events.theta))
+    ratio = np.divide(there, here, out=np.zeros_like(there), where=(here != 0.0) | (there != 0.0))
+    return dataclasses.replace(
         events,
         theta=np.repeat(target, len(events), axis=0),
-        weight=weight,
+        weight=ratio if events.weight is None else events.weight * ratio,
         log_ratio=None,
         score=None,
     )
-    return Morphed(moved, size)
 
 
-def _check_size(size: float, n: int, theta: Array) -> None:
-    """Refuse a morphed sample that a few events dominate, and warn of a poor one."""
-    where = "(" + ", ".join(f"{value:g}" for value in theta) + ")"
-    remedy = "simulate at a nearer theta or more events"
-    if size < _TOO_FEW:
-        expected = f"an effective sample size of at least {_TOO_FEW:g} at theta = {where}"
-        raise DataError(expected, f"{size:.3g} of {n} events", remedy)
-    if size < _FEW * n:
+def warn_if_poor(summary: WeightSummary, theta: Floats) -> None:
+    """Refuse a morphed sample that a few events dominate, and warn of a poor one.
+
+    Warns:
+        UserWarning: If the effective sample size is below 10 % of the events.
+
+    Raises:
+        DataError: If it is below 50, or the weights have no positive sum.
+    """
+    where = "(" + ", ".join(f"{value:g}" for value in np.ravel(theta)) + ")"
+    summary.check(f"at theta = {where}", _REMEDY)
+    if summary.poor:
+        size, n = summary.effective_sample_size, summary.n_events
         text = f"the sample morphed to theta = {where} is worth {size:.0f} of its {n} events"
-        warnings.warn(f"{text}; {remedy}", stacklevel=3)
+        warnings.warn(f"{text}; {_REMEDY}", stacklevel=3)
 
 
 def _log_density(components: Floats, theta: Floats, rates: Array) -> Array:
@@ -172,6 +199,12 @@ def _log_density(components: Floats, theta: Floats, rates: Array) -> Array:
     values = _checked_monomials(theta, rates)
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(np.log(_sum(components, values)) - np.log(values @ rates))
+
+
+def _density(components: Floats, theta: Floats, rates: Array) -> Array:
+    """Return p(x | theta) up to a factor that depends on the event only; it may be negative."""
+    values = _checked_monomials(theta, rates)
+    return np.asarray(_sum(components, values) / (values @ rates))
 
 
 def _checked_monomials(theta: Floats, rates: Array) -> Array:

@@ -30,7 +30,7 @@ from lfi_mflow.simulation.events import Events
 from lfi_mflow.simulation.priors import Prior, check_support
 from lfi_mflow.simulation.registry import get_simulator
 
-__all__ = ["SimulationJob", "simulate_chunk", "simulate_chunks"]
+__all__ = ["SimulationJob", "check_theta", "simulate_chunk", "simulate_chunks"]
 
 # Chunks that are computed ahead of the one that is waited for, per worker.
 _AHEAD = 2
@@ -79,7 +79,7 @@ class SimulationJob:
         if self.prior is not None:
             check_support(self.prior, parameters)
         if self.theta is not None:
-            _check_theta(self.theta, parameters)
+            check_theta(self.theta, parameters)
 
     @property
     def n_chunks(self) -> int:
@@ -243,8 +243,12 @@ def _draw_theta(job: SimulationJob, n: int, rng: np.random.Generator) -> Array:
     return np.tile(np.array(job.theta, dtype=float), (n, 1))
 
 
-def _check_theta(theta: tuple[float, ...], parameters: tuple[Parameter, ...]) -> None:
-    """Fail if a parameter point does not fit the parameters."""
+def check_theta(theta: tuple[float, ...], parameters: tuple[Parameter, ...]) -> None:
+    """Fail if a parameter point does not fit the parameters.
+
+    Raises:
+        InputError: If it has another number of values, or one is out of bounds.
+    """
     if len(theta) != len(parameters):
         names = ", ".join(parameter.name for parameter in parameters)
         raise InputError(

@@ -27,6 +27,7 @@ from lfi_mflow.training.phases import (
     alices,
     alternating,
     bnre,
+    chart,
     density,
     density_scandal,
     elbo,
@@ -44,6 +45,7 @@ from lfi_mflow.training.phases import (
 )
 from lfi_mflow.training.ratio_objectives import Alice, Alices, BalancedNre, NreA, NreC
 from lfi_mflow.training.run import RunConfig, read_run_config, resolve_device, train_model
+from lfi_mflow.training.weights import WeightUse, check_weights
 
 __all__ = [
     "ALGORITHMS",
@@ -78,11 +80,14 @@ __all__ = [
     "StreamedEvents",
     "TrainingEvents",
     "Transport",
+    "WeightUse",
     "adversarial",
     "alice",
     "alices",
     "alternating",
     "bnre",
+    "chart",
+    "check_weights",
     "density",
     "density_scandal",
     "elbo",

@@ -20,6 +20,7 @@ from torch import Tensor
 from lfi_mflow.data import EventFile
 from lfi_mflow.errors import DataError
 from lfi_mflow.simulation import Events
+from lfi_mflow.training.moments import WeightedBlock, mean_and_spread, moments
 
 __all__ = ["Batch", "PreparedEvents", "ResidentEvents", "StreamedEvents", "TrainingEvents"]
 
@@ -35,7 +36,8 @@ class Batch(NamedTuple):
     Arguments:
         prepared: What the loss needs of the features, with shape (B, *).
         theta: Parameters, with shape (B, p).
-        weight: Weights, with shape (B,), or None.
+        weight: Positive weights whose mean over all events is one, with shape (B,), or
+            None: a mean of weighted losses over batches is then that over the events.
         score: Joint scores, with shape (B, p), or None.
         log_ratio: Joint log-ratios, with shape (B,), or None.
     """
@@ -103,7 +105,7 @@ class ResidentEvents(TrainingEvents):
     Arguments:
         x: Features, with shape (N, d), on the device and in the precision of the flow.
         theta: Parameters, with shape (N, p).
-        weight: Positive weights, with shape (N,), or None.
+        weight: Positive weights, with shape (N,), or None; they are scaled to a mean of one.
         score: Joint scores, with shape (N, p), or None.
         log_ratio: Joint log-ratios, with shape (N,), or None.
         validation_fraction: Fraction of events for validation.
@@ -124,6 +126,8 @@ class ResidentEvents(TrainingEvents):
         self.n_validation = _validation_size(len(x), validation_fraction)
         self.n_train = len(x) - self.n_validation
         order = _permutation(len(x), seed, x.device)
+        if weight is not None:
+            weight = weight * (len(weight) / weight.sum(dtype=torch.float64)).to(weight.dtype)
         self._events = Batch(x, theta, weight, score, log_ratio)
         self._rows = order.split([self.n_train, self.n_validation])
 
@@ -136,8 +140,9 @@ class ResidentEvents(TrainingEvents):
         device: torch.device,
         validation_fraction: float,
         seed: int,
+        weighted: bool = True,
     ) -> ResidentEvents:
-        """Read the finite events of a file block by block."""
+        """Read the finite events of a file block by block; without weights they count equally."""
         arrays: dict[str, Tensor] = {}
         count = 0
         for block in file.blocks(_BLOCK):
@@ -155,7 +160,7 @@ class ResidentEvents(TrainingEvents):
         return cls(
             arrays["x"],
             arrays["theta"],
-            arrays.get("weight"),
+            arrays.get("weight") if weighted else None,
             arrays.get("score"),
             arrays.get("log_ratio"),
             validation_fraction=validation_fraction,
@@ -164,11 +169,18 @@ class ResidentEvents(TrainingEvents):
 
     def moments(self) -> tuple[Tensor, Tensor]:
         """Mean (d,) and covariance (d, d) of the features in float64."""
-        return _moments(block.cpu().double() for block in self._events.prepared.split(_BLOCK))
+        return moments(self._weighted(self._events.prepared))
 
     def theta_moments(self) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of the parameters in float64, each (p,)."""
-        return _mean_and_spread(block.cpu().double() for block in self._events.theta.split(_BLOCK))
+        return mean_and_spread(self._weighted(self._events.theta))
+
+    def _weighted(self, values: Tensor) -> Iterator[WeightedBlock]:
+        """Values (N, k) in blocks with their weights, in float64."""
+        weight = self._events.weight
+        weights = itertools.repeat(None) if weight is None else iter(weight.split(_BLOCK))
+        for block, own in zip(values.split(_BLOCK), weights, strict=False):
+            yield block.cpu().double(), None if own is None else own.cpu().double()
 
     def validation_events(self) -> Iterator[Batch]:
         """The validation events in blocks."""
@@ -218,6 +230,7 @@ class StreamedEvents(TrainingEvents):
         dtype: Precision of the flow.
         device: Device of the flow.
         validation_fraction: Fraction of events for validation.
+        weighted: Whether the weights of the file are used, if it has any.
     """
 
     def __init__(
@@ -227,8 +240,16 @@ class StreamedEvents(TrainingEvents):
         dtype: torch.dtype,
         device: torch.device,
         validation_fraction: float,
+        weighted: bool = True,
     ) -> None:
-        good = np.concatenate([_finite_rows(block) for block in file.blocks(_BLOCK)]).cumsum()
+        kept, total = [], 0.0
+        self._weighted = weighted and "weight" in file.columns
+        for block in file.blocks(_BLOCK):
+            kept.append(_finite_rows(block))
+            if self._weighted:
+                total += float(np.asarray(block.weight)[kept[-1]].sum(dtype=float))
+        good = np.concatenate(kept).cumsum()
+        self._weight_scale = int(good[-1]) / total if self._weighted else 1.0
         self.n_validation = _validation_size(int(good[-1]), validation_fraction)
         self.n_train = int(good[-1]) - self.n_validation
         self.first_validation = int(np.searchsorted(good, self.n_train)) + 1
@@ -237,13 +258,11 @@ class StreamedEvents(TrainingEvents):
 
     def moments(self) -> tuple[Tensor, Tensor]:
         """Mean (d,) and covariance (d, d) of the features in float64."""
-        blocks = (finite_events(block).x for block in self.file.blocks(_BLOCK))
-        return _moments(torch.from_numpy(x).double() for x in blocks)
+        return moments(self._blocks("x"))
 
     def theta_moments(self) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of the parameters in float64, each (p,)."""
-        blocks = (finite_events(block).theta for block in self.file.blocks(_BLOCK))
-        return _mean_and_spread(torch.from_numpy(theta).double() for theta in blocks)
+        return mean_and_spread(self._blocks("theta"))
 
     def validation_events(self) -> Iterator[Batch]:
         """The validation events in blocks."""
@@ -257,12 +276,23 @@ class StreamedEvents(TrainingEvents):
         """Bring events to the device and prepare them."""
         events = finite_events(events)
         x, theta = self._tensor(events.x), self._tensor(events.theta)
-        weight, score, log_ratio = (
+        score, log_ratio = (
             None if values is None else self._tensor(values)
-            for values in (events.weight, events.score, events.log_ratio)
+            for values in (events.score, events.log_ratio)
         )
+        weight = None
+        if self._weighted and events.weight is not None:
+            weight = self._tensor(events.weight * self._weight_scale)
         with torch.no_grad():
             return Batch(function(x, theta), theta, weight, score, log_ratio)
+
+    def _blocks(self, column: str) -> Iterator[WeightedBlock]:
+        """A column in blocks with the weights of its rows, in float64."""
+        for block in self.file.blocks(_BLOCK):
+            events = finite_events(block)
+            weight = events.weight if self._weighted else None
+            values = torch.from_numpy(events.columns()[column]).double()
+            yield values, None if weight is None else torch.from_numpy(weight).double()
 
     def _tensor(self, values: NDArray[np.floating]) -> Tensor:
         """Bring an array to the device."""
@@ -325,8 +355,8 @@ def check_events(file: EventFile, path: Path, *, drop_nonfinite: bool) -> dict[s
     """Check that a file can be trained on; return the non-finite values by column.
 
     Raises:
-        DataError: If there are fewer than 20 finite events, values that are not
-            finite and ``drop_nonfinite`` is false, or negative weights.
+        DataError: If there are fewer than 20 finite events, or values that are not
+            finite and ``drop_nonfinite`` is false.
     """
     bad = file.nonfinite()
     if bad and not drop_nonfinite:
@@ -341,12 +371,6 @@ def check_events(file: EventFile, path: Path, *, drop_nonfinite: bool) -> dict[s
         count = sum(int(_finite_rows(block).sum()) for block in file.blocks(_BLOCK))
     if count < 20:
         raise DataError("at least 20 finite events", f"{count} in {path}", "simulate more")
-    if "weight" in file.columns and _has_negative_weights(file):
-        raise DataError(
-            f"weights >= 0 in {path}",
-            "negative ones, with which the likelihood has no maximum",
-            "resample the events to positive weights",
-        )
     return bad
 
 
@@ -358,32 +382,3 @@ def _validation_size(events: int, fraction: float) -> int:
 def _permutation(length: int, seed: int, device: torch.device) -> Tensor:
     """Return a random order that is the same on every device."""
     return torch.randperm(length, generator=torch.Generator().manual_seed(seed)).to(device)
-
-
-def _moments(blocks: Iterator[Tensor]) -> tuple[Tensor, Tensor]:
-    """Merge mean and covariance of blocks (Chan et al. 1983), which does not cancel."""
-    count, mean, scatter = 0, torch.zeros(1), torch.zeros(1, 1)
-    for block in filter(len, blocks):
-        new, centre = len(block), block.mean(dim=0)
-        shift = centre - mean if count else torch.zeros_like(centre)
-        residual = block - centre
-        total = count + new
-        outer = torch.outer(shift, shift) * (count * new / total)
-        scatter = scatter + residual.T @ residual + outer
-        mean = mean + shift * (new / total) if count else centre
-        count = total
-    return mean, scatter / max(count - 1, 1)
-
-
-def _mean_and_spread(blocks: Iterator[Tensor]) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of each column; 1 for a column that never changes."""
-    mean, covariance = _moments(blocks)
-    spread = covariance.diagonal().sqrt()
-    return mean, torch.where(spread > 1e-9 * mean.abs().clamp_min(1e-300), spread, 1.0)
-
-
-def _has_negative_weights(file: EventFile) -> bool:
-    """Say whether a weight is negative."""
-    return any(
-        block.weight is not None and bool(np.any(block.weight < 0)) for block in file.blocks(_BLOCK)
-    )

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lfi_mflow.errors import ConfigError, Interrupted, TrainingError
+from lfi_mflow.errors import ConfigError, DataError, Interrupted, TrainingError
 from lfi_mflow.flows import Flow
 from lfi_mflow.training.checkpoint import Checkpoint, CheckpointFile
 from lfi_mflow.training.events import Batch, TrainingEvents
@@ -89,6 +89,7 @@ def fit(
     Raises:
         ConfigError: If a phase trains a part that the flow does not have, or there are
             fewer events than it needs in a batch.
+        DataError: If all validation events have the weight zero.
         TrainingError: If a loss or gradient is not finite.
         Interrupted: On Ctrl-C; the checkpoint holds the last finished epoch.
     """
@@ -162,6 +163,7 @@ class _PhaseRun:
             fused=True,
         )
         flow.eval()
+        self.n_validation = events.n_validation
         self.events = events.prepare(lambda x, theta: self.objective.prepare(flow, x, theta))
         self.steps = self.events.steps(phase.batch_size)
         self.record = PhaseRecord(
@@ -246,8 +248,14 @@ class _PhaseRun:
         for batch in self.events.validation(VALIDATION_BATCH if alone else self.phase.batch_size):
             share = len(batch.theta) if batch.weight is None else batch.weight.sum().item()
             for name, values in self.objective.validate(self.flow, batch, self.generator).items():
-                totals[name] += _mean(values, batch).item() * share
+                totals[name] += _mean(values, batch).item() * len(batch.theta)
             weight += share
+        if not weight > 0.0:
+            raise DataError(
+                "validation events of positive weight",
+                f"{self.n_validation} without",
+                "raise validation_fraction, or give more events",
+            )
         return {name: total / weight for name, total in totals.items()}
 
     def _set_learning_rate(self, step: int) -> float:
@@ -305,10 +313,12 @@ class _PhaseRun:
 
 
 def _mean(values: Tensor, batch: Batch) -> Tensor:
-    """Mean over the events of a batch, weighted if they are: (B,) -> ()."""
-    if batch.weight is None:
-        return values.mean()
-    return (values * batch.weight).sum() / batch.weight.sum()
+    """Mean over the events of a batch, weighted if they are: (B,) -> ().
+
+    It is not divided by the batch's own sum of weights: its fluctuations go with those of
+    the losses, and would count the events of large weight too little.
+    """
+    return values.mean() if batch.weight is None else (values * batch.weight).mean()
 
 
 def _copy(state: dict[str, Any]) -> dict[str, Any]:

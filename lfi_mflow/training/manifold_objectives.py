@@ -18,10 +18,14 @@ __all__ = ["LatentLikelihood", "Likelihood", "PenalisedLikelihood", "Reconstruct
 class Reconstruction(Objective):
     r"""The manifold phase: :math:`\|x - g(e(x))\|^2` in standardised coordinates.
 
+    The manifold is the support of the events, whatever they weigh: positive weights say
+    where it matters most, signed ones say nothing, and are not used.
+
     Source: Brehmer and Cranmer 2020, section 3.B, "M/D training".
     """
 
     part = "chart"
+    needs_positive_weights = False
 
     def prepare(self, flow: Flow, x: Tensor, theta: Tensor) -> Tensor:
         """Standardised events: (B, d) -> (B, d)."""
@@ -53,7 +57,7 @@ class LatentLikelihood(Objective):
 
     def begin(self, flow: Flow, batch: Batch) -> None:
         """Fit the standardisation of latents and parameters."""
-        flow.latent.standardise(batch.prepared, batch.theta)
+        flow.latent.standardise(batch.prepared, batch.theta, batch.weight)
 
     def loss(self, flow: Flow, batch: Batch, generator: torch.Generator) -> Tensor:
         """Negative log-density of latents, with shape (B,)."""
@@ -81,7 +85,8 @@ class Likelihood(Objective):
     def begin(self, flow: Flow, batch: Batch) -> None:
         """Fit the standardisation of latents and parameters, with the chart as it starts."""
         with torch.no_grad():
-            flow.latent.standardise(flow.encode(batch.prepared, batch.theta), batch.theta)
+            u = flow.encode(batch.prepared, batch.theta)
+            flow.latent.standardise(u, batch.theta, batch.weight)
 
     def loss(self, flow: Flow, batch: Batch, generator: torch.Generator) -> Tensor:
         """Negative log-density of events, with shape (B,)."""

@@ -32,6 +32,8 @@ class Objective(ABC):
         part: The part of the flow whose parameters it can train.
         needs_score: Whether events need a joint score.
         needs_log_ratio: Whether events need a joint log-ratio.
+        needs_positive_weights: Whether weights must not be negative; where they may, signed
+            ones are left out of the loss.
         least_batch: Smallest batch that makes sense; 1 if each event has a loss of its
             own, whatever others are in the batch.
         keeps: The weights to keep: those of the epoch with the best validation loss, or
@@ -43,6 +45,7 @@ class Objective(ABC):
     part: ClassVar[Part]
     needs_score: ClassVar[bool] = False
     needs_log_ratio: ClassVar[bool] = False
+    needs_positive_weights: ClassVar[bool] = True
     least_batch: ClassVar[int] = 1
     keeps: ClassVar[Literal["best", "last"]] = "best"
     measures: ClassVar[Measures] = "loss"

@@ -112,7 +112,8 @@ class _Generative(Objective, ABC):
         That is where every chart starts, whether it has an encoder or not.
         """
         chart_of(flow)
-        flow.latent.standardise(batch.prepared[:, : flow.latent_dim], batch.theta)
+        axes = batch.prepared[:, : flow.latent_dim]
+        flow.latent.standardise(axes, batch.theta, batch.weight)
 
 
 @dataclass(frozen=True)
@@ -164,7 +165,7 @@ class EvidenceBound(_Generative):
         """Fit the standardisation of latents and parameters, with the chart as it starts."""
         chart = self._autoencoder(flow).chart
         with torch.no_grad():
-            flow.latent.standardise(chart.encode(batch.prepared), batch.theta)
+            flow.latent.standardise(chart.encode(batch.prepared), batch.theta, batch.weight)
 
     def loss(self, flow: Flow, batch: Batch, generator: torch.Generator) -> Tensor:
         """Negative lower bound with one draw of each event's latents, with shape (B,)."""

@@ -26,6 +26,7 @@ __all__ = [
     "alices",
     "alternating",
     "bnre",
+    "chart",
     "density",
     "density_scandal",
     "elbo",
@@ -126,6 +127,11 @@ def sequential(
         Phase("chart", "reconstruction", chart_epochs, batch_size, CHART_RATE),
         Phase("latent", "latent-likelihood", latent_epochs, batch_size, LATENT_RATE),
     )
+
+
+def chart(epochs: int = 20, batch_size: int = 500) -> tuple[Phase, ...]:
+    """Return the manifold phase alone: projections and distances without a density."""
+    return sequential(epochs, batch_size=batch_size)[:1]
 
 
 def density(epochs: int = 20, batch_size: int = 500) -> tuple[Phase, ...]:
@@ -259,6 +265,7 @@ ALGORITHMS: Mapping[str, Callable[[], tuple[Phase, ...]]] = {
     "simultaneous": simultaneous,
     "penalised": penalised,
     "density": density,
+    "chart": chart,
     "scandal": scandal,
     "density-scandal": density_scandal,
     "transport": transport,

@@ -7,9 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from lfi_mflow.config import from_table, read_toml
 from lfi_mflow.data import EventFile
@@ -24,6 +22,7 @@ from lfi_mflow.flows import (
 )
 from lfi_mflow.provenance import provenance
 from lfi_mflow.training.checkpoint import CheckpointFile
+from lfi_mflow.training.distances import distances_of_validation
 from lfi_mflow.training.events import (
     ResidentEvents,
     StreamedEvents,
@@ -32,12 +31,12 @@ from lfi_mflow.training.events import (
 )
 from lfi_mflow.training.loop import ProgressCallback, fit
 from lfi_mflow.training.phases import ALGORITHMS, Phase
+from lfi_mflow.training.weights import check_weights
 
 __all__ = ["RunConfig", "read_run_config", "resolve_device", "train_model"]
 
 Precision = Literal["single", "double"]
 _DTYPES = {"single": torch.float32, "double": torch.float64}
-_QUANTILES = 1001
 _JOINT_OPTIONS = {"score": "--set score=true", "log_ratio": "--set reference=-1"}
 
 
@@ -159,7 +158,8 @@ def train_model(
         progress: See :func:`lfi_mflow.training.fit`.
 
     Raises:
-        FileFormatError, DataError, ConfigError: If file and configuration do not fit.
+        FileFormatError, DataError, ConfigError: If file and configuration do not fit; see
+            :func:`lfi_mflow.training.check_weights` for the weights of events.
         TrainingError: If a loss or gradient is not finite.
         Interrupted: On Ctrl-C.
     """
@@ -167,10 +167,12 @@ def train_model(
     with EventFile(path) as file:
         bad = check_events(file, path, drop_nonfinite=drop_nonfinite)
         _check_joint(file, config)
+        weights = check_weights(file, config.schedule)
         dimensions = _dimensions(file, config)
         run = {"configuration": _run_table(config), "events": file.digest}
         flow = _initial_flow(config, dimensions).to(device)
-        events = _training_events(file, config, dimensions, device)
+        weighted = weights is not None and weights.used
+        events = _training_events(file, config, dimensions, device, weighted=weighted)
         history = fit(
             flow,
             config.schedule,
@@ -191,7 +193,9 @@ def train_model(
                 "configuration": _run_table(config),
                 "nonfinite": bad,
                 "n_validation": events.n_validation,
-                **_distances(flow, events),
+                "weights": None if weights is None else weights.to_table(),
+                "lacks": _untrained(config.schedule),
+                **distances_of_validation(flow, events),
             },
             history=history.to_table(),
             provenance=provenance(),
@@ -217,6 +221,12 @@ def _needs(phase: Phase, column: str) -> bool:
     """Say whether a phase needs a column of the simulator's joint quantities."""
     needs: bool = getattr(phase.minimises, f"needs_{column}")
     return needs
+
+
+def _untrained(schedule: tuple[Phase, ...]) -> list[str]:
+    """Name what a flow cannot do because nothing trained it."""
+    charts_only = all(phase.minimises.part == "chart" for phase in schedule)
+    return ["log_prob"] if charts_only else []
 
 
 def _run_table(config: RunConfig) -> dict[str, Any]:
@@ -255,7 +265,12 @@ def _initial_flow(config: RunConfig, dimensions: Dimensions) -> Flow:
 
 
 def _training_events(
-    file: EventFile, config: RunConfig, dimensions: Dimensions, device: torch.device
+    file: EventFile,
+    config: RunConfig,
+    dimensions: Dimensions,
+    device: torch.device,
+    *,
+    weighted: bool,
 ) -> TrainingEvents:
     """Keep the events on the device if they fit, otherwise stream them."""
     dtype = _DTYPES[config.precision]
@@ -264,7 +279,11 @@ def _training_events(
     columns += dimensions.theta * ("score" in file.columns) + ("log_ratio" in file.columns)
     if len(file) * columns * dtype.itemsize > config.resident_bytes:
         return StreamedEvents(
-            file, dtype=dtype, device=device, validation_fraction=config.validation_fraction
+            file,
+            dtype=dtype,
+            device=device,
+            validation_fraction=config.validation_fraction,
+            weighted=weighted,
         )
     return ResidentEvents.read(
         file,
@@ -272,38 +291,5 @@ def _training_events(
         device=device,
         validation_fraction=config.validation_fraction,
         seed=config.seed,
+        weighted=weighted,
     )
-
-
-@torch.no_grad()
-def _distances(flow: Flow, events: TrainingEvents) -> dict[str, Any]:
-    """Return 1001 quantiles of the distance of validation events to the manifold.
-
-    Beside them, the mean distances to the plane of the first n principal axes, for
-    a chart that is worse has learnt nothing, and to the centre of all events.
-    Where there is no manifold, or no way to project on it, there is nothing to measure.
-    """
-    if flow.chart is None or "encode" in flow.lacks:
-        return {}
-    blocks: list[tuple[Tensor, Tensor, Tensor]] = []
-    for batch in events.validation_events():
-        x = batch.prepared
-        plane, centre = (_axes_distance(flow, x, axes) for axes in (flow.latent_dim, 0))
-        blocks.append((flow.reconstruction_error(x, batch.theta), plane, centre))
-    distances, planes, centres = (
-        torch.cat(parts).cpu().double() for parts in zip(*blocks, strict=True)
-    )
-    # numpy, because torch.quantile refuses more than 16 million values
-    quantiles = np.quantile(distances.numpy(), np.linspace(0, 1, _QUANTILES))
-    return {
-        "distance_quantiles": [float(value) for value in quantiles],
-        "plane_distance": planes.mean().item(),
-        "centre_distance": centres.mean().item(),
-    }
-
-
-def _axes_distance(flow: Flow, x: Tensor, axes: int) -> Tensor:
-    """Distance of events to the plane of the first principal axes: (B, d) -> (B,)."""
-    standardised = flow.standardisation.inverse(x)
-    standardised[..., axes:] = 0
-    return (x - flow.standardisation(standardised)).norm(dim=-1)

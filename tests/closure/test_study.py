@@ -12,7 +12,8 @@ from lfi_mflow.closure import METRICS, ClosureReport, ClosureSettings, Target, r
 from lfi_mflow.data import EventMetadata
 from lfi_mflow.errors import ConfigError, ModelMismatchError, UnknownNameError
 from lfi_mflow.flows import Dimensions, Model, ModelMetadata
-from lfi_mflow.simulation import Normal, Prior, Uniform
+from lfi_mflow.simulation import Events, Normal, Prior, Uniform
+from lfi_mflow_simulators.polynomial_surface import PolynomialSurface
 
 CALIBRATED = {"likelihood_calibration", "distance_theta_dependence"}
 POSTERIOR = {
@@ -61,8 +62,10 @@ def exact(make_flow, surface, prior):
 
 
 def test_an_exact_flow_meets_every_target(exact):
-    assert tuple(exact.metrics) == METRICS
-    assert exact.skipped == {}
+    assert tuple(exact.metrics) == tuple(name for name in METRICS if name != "kinematic_closure")
+    assert exact.skipped == {
+        "kinematic_closure": "no relations between observables of 'polynomial-surface'"
+    }
     assert exact.failed == ()
     assert exact.metrics["manifold_distance"].value < 1e-12
     assert exact.metrics["reconstruction_error"].value < 1e-12
@@ -70,6 +73,9 @@ def test_an_exact_flow_meets_every_target(exact):
     # The spread of the unbiased estimate with 1,500 samples is about 5e-4.
     assert abs(exact.metrics["posterior_mmd2"].value) < 0.002
     assert exact.metrics["ood_auc"].value == pytest.approx(1.0)
+    assert exact.metrics["log_posterior_at_truth_error"].value < 0.02
+    at_truth = [exact.metrics[f"log_posterior_at_truth{end}"].value for end in ("", "_exact")]
+    assert at_truth[0] == pytest.approx(at_truth[1], abs=0.02)
     for name in METRICS:
         if name.endswith("p_value") or name in CALIBRATED:
             assert exact.metrics[name].value > 0.01
@@ -183,13 +189,17 @@ def test_what_a_simulator_does_not_know_is_skipped_and_said(make_flow, opaque, p
         "lc2st_p_value",
         "likelihood_calibration",
         "distance_theta_dependence",
+        "log_posterior_at_truth",
     }
     assert report.metrics["sbc_p_value"].passed is True
     assert report.skipped == {
         "manifold_distance": "the manifold of 'opaque' is not known",
         "posterior_mmd2": "the likelihood of 'opaque' is not known",
         "ood_auc": "the manifold of 'opaque' is not known",
-        "log_density_error": "the likelihood of 'opaque' is not known",
+        "log_density_error": "the density of 'opaque' is not known",
+        "kinematic_closure": "no relations between observables of 'opaque'",
+        "log_posterior_at_truth_exact": "the likelihood of 'opaque' is not known",
+        "log_posterior_at_truth_error": "the likelihood of 'opaque' is not known",
         "c2st": "the likelihood of 'opaque' is not known",
         "off_manifold_p_value": "the distances of the model's validation events are not known",
     }
@@ -223,3 +233,79 @@ def test_reference_theta_is_within_the_prior(make_flow, surface):
             make_flow(), surface, narrow, metrics=["posterior_mmd2"], settings=settings
         )
         assert report.curves["posterior"][0]["truth"] == pytest.approx(expected)
+
+
+class Weighted:
+    """The surface with events too many, weighted down again; only its ratios are known."""
+
+    name = "weighted-surface"
+    test_points = ((-0.5,), (0.5,), (3.0,))  # the last is outside the prior
+    sign = 1.0
+
+    def __init__(self):
+        self.exact = PolynomialSurface()
+        self.parameters, self.observables = self.exact.parameters, self.exact.observables
+        self.manifold_dim = 2
+
+    def simulate(self, theta, rng):
+        """Every other event is of theta = 0, to be weighted away."""
+        wrong = rng.random(len(theta)) < 0.5
+        events = self.exact.simulate(np.where(wrong[:, None], 0.0, theta), rng)
+        return Events(theta, events.x, weight=self.sign * np.where(wrong, 0.0, 2.0))
+
+    def log_ratio(self, x, theta, reference):
+        below = self.exact.log_prob(x, np.broadcast_to(reference, theta.shape))
+        return self.exact.log_prob(x, theta) - below
+
+    def kinematic_closure(self, x):
+        return self.exact.distance(x)
+
+
+@pytest.mark.statistical
+def test_a_weighted_simulator_that_knows_ratios_only(make_flow, prior):
+    names = ["posterior_mmd2", "c2st", "sbc_p_value", "coverage_68", "kinematic_closure"]
+    names += ["log_posterior_at_truth_error", "log_density_error"]
+    settings = dataclasses.replace(SMALL, observed_sets=2)
+    run = run_closure(make_flow(), Weighted(), prior, metrics=names, seed=5, settings=settings)
+    assert set(run.skipped) == {"log_density_error"}
+    assert abs(run.metrics["posterior_mmd2"].value) < 0.002
+    assert run.metrics["c2st"].value == pytest.approx(0.5, abs=0.06)
+    assert run.metrics["sbc_p_value"].passed
+    assert run.metrics["coverage_68"].passed
+    assert run.metrics["log_posterior_at_truth_error"].value < 0.02
+    assert run.metrics["kinematic_closure"].value < 1e-12
+    assert [row["truth"] for row in run.curves["posterior"]] == [-0.5, -0.5, 0.5, 0.5]
+
+
+def test_signed_events_of_a_simulator_are_refused(make_flow, prior):
+    signed = Weighted()
+    signed.sign = -1.0
+    with pytest.raises(ConfigError, match="finite weights >= 0 from the simulator"):
+        run_closure(make_flow(), signed, prior, metrics=["sbc_p_value"], settings=SMALL)
+
+
+def test_relations_that_generated_events_miss_are_measured(make_flow, prior):
+    flow = make_flow(lift=0.02)
+    report = run_closure(
+        flow, Weighted(), prior, metrics=["kinematic_closure"], seed=3, settings=SMALL
+    )
+    assert report.metrics["kinematic_closure"].value == pytest.approx(0.02, rel=1e-6)
+
+
+def test_posteriors_are_tested_at_the_points_of_the_settings(make_flow, surface, prior):
+    settings = dataclasses.replace(SMALL, observed_sets=1, test_points=((0.1,), (0.7,)))
+    run = run_closure(
+        make_flow(),
+        surface,
+        prior,
+        metrics=["log_posterior_at_truth", "posterior_mmd2"],
+        seed=1,
+        settings=settings,
+    )
+    assert [row["truth"] for row in run.curves["posterior"]] == [0.1, 0.7]
+    assert np.shape(run.curves["log_posterior_at_truth"]) == (2,)
+    wrong = dataclasses.replace(settings, test_points=((0.1, 0.2),))
+    with pytest.raises(ConfigError, match="test_points with 1 values each"):
+        run_closure(make_flow(), surface, prior, metrics=["posterior_mmd2"], settings=wrong)
+    with pytest.raises(ConfigError, match="truth_bandwidth > 0"):
+        ClosureSettings(truth_bandwidth=0.0)

@@ -12,16 +12,20 @@ def test_the_exported_names():
         "EventMetadata",
         "ExportReport",
         "ImportReport",
+        "MorphedFile",
         "ObservedSource",
         "Production",
+        "Resampled",
         "export_events",
         "import_benchmark",
         "import_events",
         "import_file",
+        "morph_events",
         "open_events",
         "open_observed",
         "produce",
         "read_observed",
+        "resample_events",
         "write_events",
     }
     assert all(hasattr(data, name) for name in data.__all__)
@@ -30,4 +34,6 @@ def test_the_exported_names():
 def test_heavy_packages_are_imported_only_when_needed():
     code = "import sys, lfi_mflow.data; print(*sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert not {"torch", "sbi", "uproot", "awkward", "pyarrow", "pylhe"} & set(run.stdout.split())
+    assert not {"torch", "sbi", "uproot", "awkward", "pyarrow", "pylhe", "sklearn"} & set(
+        run.stdout.split()
+    )

@@ -39,6 +39,35 @@ def test_shapes(make_latent, dtype, n, p):
     assert latent.log_prob(u, theta[:, None, None]).shape == (5, 1, 5)
 
 
+def test_a_weight_counts_as_copies_in_the_standardisation():
+    generator = torch.Generator().manual_seed(8)
+    u = torch.randn(3000, 2, generator=generator) * torch.tensor([1.0, 20.0]) + 3.0
+    theta = torch.rand(3000, 1, generator=generator)
+    counts = torch.arange(3000) % 4
+    weighted, copied = LatentFlow(2, 1, SMALL), LatentFlow(2, 1, SMALL)
+    weighted.standardise(u, theta, counts.float())
+    copied.standardise(u.repeat_interleave(counts, 0), theta.repeat_interleave(counts, 0))
+    for name in ("u_mean", "u_scale", "theta_mean", "theta_scale"):
+        torch.testing.assert_close(
+            getattr(weighted, name), getattr(copied, name), rtol=1e-3, atol=0
+        )
+
+
+def test_the_base_starts_where_the_weight_is():
+    """One cluster without weight, far from one with all of it: no Gaussian may start there."""
+    generator = torch.Generator().manual_seed(9)
+    u = torch.randn(2000, 1, generator=generator)
+    u[1000:] += 100.0
+    weight = (torch.arange(2000) < 1000).double()
+    latent = LatentFlow(1, 0, SMALL)
+    state = torch.get_rng_state()
+    latent.standardise(u, torch.zeros(2000, 0), weight)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert latent.u_mean.item() == pytest.approx(0.0, abs=0.2)
+    assert latent.u_scale.item() == pytest.approx(1.0, abs=0.1)
+    assert latent._given(torch.zeros(0)).base.base.mean.abs().max() < 5.0
+
+
 @pytest.mark.parametrize("p", [0, 2])
 def test_the_jacobian_of_the_standardisation_is_part_of_the_density(make_latent, p):
     latent = make_latent(2, p)

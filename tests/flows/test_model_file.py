@@ -1,5 +1,6 @@
 """Model files: every bit survives, and nothing that a stranger sends does harm."""
 
+import dataclasses
 import json
 import math
 import pickle
@@ -273,3 +274,13 @@ def test_the_table_of_the_metadata(metadata):
     assert ModelMetadata.from_table(table) == metadata
     assert table["dimensions"] == {"data": 3, "latent": 2, "theta": 1}
     assert isinstance(ModelMetadata.from_table(table).dimensions, Dimensions)
+
+
+@pytest.mark.parametrize(
+    ("lacks", "expected"), [(["log_prob"], {"log_prob"}), ([], set()), (None, set()), (5, set())]
+)
+def test_what_was_not_trained_is_lacking(path, model, lacks, expected):
+    training = {**model.metadata.training, "lacks": lacks}
+    untrained = Model(model.flow, dataclasses.replace(model.metadata, training=training))
+    save_model(untrained, path)
+    assert load_model(path).flow.lacks == expected

@@ -6,6 +6,7 @@ import torch
 
 from lfi_mflow.errors import DataError, InputError
 from lfi_mflow.inference import EventSetLikelihood, SimulatorLikelihood, log_posterior, log_prior
+from lfi_mflow.simulation import Parameter
 from lfi_mflow.simulation.priors import Normal, Prior, Uniform
 
 
@@ -133,6 +134,23 @@ def test_simulator_likelihood_agrees_with_the_flow(
     torch.testing.assert_close(exact(theta), flow(theta))
     single = SimulatorLikelihood(gaussian_simulator, events[2])
     torch.testing.assert_close(single(theta[2]), flow(theta)[2])
+
+
+def test_a_likelihood_ratio_is_enough_for_a_posterior(gaussian_simulator, x):
+    """It differs from the likelihood by a constant of each set, that of the nearest point to 0."""
+
+    class Ratio:
+        parameters = (Parameter("theta", 0.5, 3.0),)
+        observables = gaussian_simulator.observables
+
+        def log_ratio(self, x, theta, reference):
+            below = gaussian_simulator.log_prob(x, np.broadcast_to(reference, theta.shape))
+            return gaussian_simulator.log_prob(x, theta) - below
+
+    events, theta = x[..., :1], torch.rand(3, 7, 1, dtype=torch.float64) + 0.5
+    known = SimulatorLikelihood(gaussian_simulator, events)
+    constant = known(torch.full((3, 1, 1), 0.5, dtype=torch.float64))
+    torch.testing.assert_close(SimulatorLikelihood(Ratio(), events)(theta), known(theta) - constant)
 
 
 def test_simulator_without_likelihood_is_refused(gaussian_simulator):

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from sklearn.preprocessing import PolynomialFeatures
@@ -11,6 +13,7 @@ from lfi_mflow.simulation import (
     monomials,
     morph,
 )
+from lfi_mflow.simulation.morphing import morphed_events, morphing_powers
 
 N = 20_000
 
@@ -41,6 +44,13 @@ def events(rates):
     return Events(
         theta=theta, x=u[:, None], weight=weight, components=components, score=np.zeros((N, 2))
     )
+
+
+@pytest.mark.parametrize("p", [1, 2, 3])
+def test_powers_are_those_of_the_monomials(p):
+    theta = np.random.default_rng(8).normal(size=(5, p))
+    products = np.prod(theta[:, None, :] ** morphing_powers(p), axis=2)
+    np.testing.assert_allclose(products, monomials(theta))
 
 
 @pytest.mark.parametrize(("p", "size"), [(1, 3), (2, 6), (3, 10)])
@@ -81,13 +91,6 @@ def test_another_number_of_parameters(rates):
         component_log_ratio(np.ones((4, 6)), np.zeros((1, 3)), np.zeros((1, 2)), rates)
 
 
-def test_effective_sample_size():
-    assert effective_sample_size(np.ones(7)) == pytest.approx(7.0)
-    assert effective_sample_size(np.array([1.0, 0.0, 0.0])) == pytest.approx(1.0)
-    assert effective_sample_size(np.array([3.0, 1.0])) == pytest.approx(16.0 / 10.0)
-    assert effective_sample_size(np.zeros(3)) == 0.0
-
-
 @pytest.mark.statistical
 def test_a_morphed_sample_follows_the_other_density(events, rates):
     theta = np.array([0.5, -0.4])
@@ -115,6 +118,16 @@ def test_unweighted_events_are_morphed_as_well(events, rates):
     bare = Events(theta=events.theta, x=events.x, components=events.components)
     ratio = component_log_ratio(events.components, np.array([[0.1, 0.0]]), events.theta, rates)
     np.testing.assert_allclose(morph(bare, [0.1, 0.0], rates).events.weight, np.exp(ratio))
+
+
+def test_signs_are_kept_and_impossible_events_weigh_nothing(rates):
+    components = np.array([[1.0, 0.0, 0.0, 0.0, 0.0, 0.0], [-1.0, 0.5, 0.0, 0.0, 0.0, 0.0]])
+    components = np.concatenate([components, np.zeros((1, 6))])
+    drawn = Events(np.zeros((3, 2)), np.zeros((3, 1)), np.array([1.0, -2.0, 3.0]))
+    events = dataclasses.replace(drawn, components=components)
+    moved = morphed_events(events, np.array([0.5, 0.0]), rates)
+    scale = rates[0] / (monomials([[0.5, 0.0]]) @ rates)[0]
+    np.testing.assert_allclose(moved.weight, scale * np.array([1.0, -1.5, 0.0]))
 
 
 def test_few_effective_events_are_warned_of_and_fewer_refused(events, rates):

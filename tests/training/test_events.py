@@ -96,12 +96,46 @@ def test_moments_agree_with_numpy_at_a_large_offset(load, write, make_events, mo
     np.testing.assert_allclose(covariance, np.cov(shifted.x.T), rtol=1e-7)
 
 
-def test_weights_stay_with_their_events(load, write, make_events):
+def test_weights_stay_with_their_events_and_have_a_mean_of_one(load, write, make_events):
     weight = make_events(400).x[:, 0] ** 2
     with EventFile(write(make_events(400, weight=weight))) as file:
         prepared = load(file).prepare(_same)
         for batch in [*prepared.training(50, seed=0), *prepared.validation(64), prepared.some()]:
-            torch.testing.assert_close(batch.weight, batch.prepared[:, 0] ** 2)
+            torch.testing.assert_close(batch.weight, batch.prepared[:, 0] ** 2 / weight.mean())
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_weights_can_be_left_out(write, make_events, streamed):
+    drawn = make_events(400, weight=np.linspace(-1.0, 2.0, 400))
+    with EventFile(write(drawn)) as file:
+        where = {"validation_fraction": 0.25, "weighted": False, **DOUBLE}
+        loaded = StreamedEvents(file, **where)
+        if not streamed:
+            loaded = ResidentEvents.read(file, seed=3, **where)
+        mean, covariance = loaded.moments()
+        prepared = loaded.prepare(_same)
+        assert all(batch.weight is None for batch in prepared.training(50, seed=0))
+        assert prepared.some().weight is None
+    np.testing.assert_allclose(mean, drawn.x.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(covariance, np.cov(drawn.x.T), rtol=1e-12)
+
+
+def test_weighted_moments_are_those_of_copies(load, write, make_events, monkeypatch):
+    monkeypatch.setattr(events, "_BLOCK", 64)
+    drawn = make_events(400, weight=np.arange(400) % 4.0)
+    copies = np.repeat(np.arange(400), np.arange(400) % 4)
+    with EventFile(write(drawn)) as file:
+        loaded = load(file)
+        mean, covariance = loaded.moments()
+        theta_mean, theta_spread = loaded.theta_moments()
+    np.testing.assert_allclose(mean, drawn.x[copies].mean(axis=0), rtol=1e-12)
+    # beside the correction for the mean, which is that of the weights, 1.5 times larger
+    shape = covariance / covariance[0, 0]
+    expected = np.cov(drawn.x[copies].T)
+    np.testing.assert_allclose(shape, expected / expected[0, 0], rtol=1e-10)
+    np.testing.assert_allclose(covariance, expected, rtol=0.003)
+    np.testing.assert_allclose(theta_mean, drawn.theta[copies].mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(theta_spread, drawn.theta[copies].std(axis=0), rtol=0.003)
 
 
 def test_scores_stay_with_their_events(load, write, make_events):
@@ -173,14 +207,6 @@ def test_too_few_events(write, make_events, n, bad):
     path = write(drawn)
     with EventFile(path) as file, pytest.raises(DataError, match=f"20 finite.*found {n - bad} in"):
         check_events(file, path, drop_nonfinite=True)
-
-
-def test_negative_weights_are_refused(write, make_events):
-    weight = np.ones(50)
-    weight[7] = -1e-9
-    path = write(make_events(50, weight=weight))
-    with EventFile(path) as file, pytest.raises(DataError, match=r"negative.*no maximum"):
-        check_events(file, path, drop_nonfinite=False)
 
 
 def test_clean_events_pass(path):

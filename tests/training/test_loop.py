@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from lfi_mflow.errors import Interrupted, TrainingError
+from lfi_mflow.errors import DataError, Interrupted, TrainingError
 from lfi_mflow.flows import Dimensions, LatentFlow, build_flow
 from lfi_mflow.training import (
     OBJECTIVES,
@@ -163,9 +163,9 @@ def test_the_latents_are_standardised_once(make_flow, make_resident, phases, mon
     calls = []
     original = LatentFlow.standardise
 
-    def noted(self, u, theta):
+    def noted(self, u, theta, weight=None):
         calls.append(u)
-        original(self, u, theta)
+        original(self, u, theta, weight)
 
     monkeypatch.setattr(LatentFlow, "standardise", noted)
     flow, events = make_flow(), make_resident(400)
@@ -275,7 +275,10 @@ def weighted_and_repeated(make_events):
     parts = [slice(0, 40), slice(40, 60)]
     columns = {"prepared": x, "theta": theta, "score": theta.cos()}
     weighted = [
-        Batch(weight=counts[part].double(), **{name: v[part] for name, v in columns.items()})
+        Batch(
+            weight=counts[part] / counts[part].double().mean(),
+            **{name: v[part] for name, v in columns.items()},
+        )
         for part in parts
     ]
     repeated = [
@@ -305,6 +308,43 @@ def test_a_weight_counts_as_copies(make_flow, weighted_and_repeated, objective, 
     for name in states[0]:
         # Adam divides by the gradient: a rounding of nothing may become a step of a tenth
         torch.testing.assert_close(states[0][name], states[1][name], rtol=1e-4, atol=1e-6)
+
+
+def test_the_mean_of_losses_over_batches_is_that_of_the_weighted_events(make_flow, make_resident):
+    """Not so if batches were divided by their own sums of weights."""
+    weight = torch.linspace(0.0, 1.0, 220, dtype=torch.float64) ** 8
+    events = make_resident(220, weight=weight)
+    phase = Phase("one", "reconstruction", 1, 11, 1e-300, 0.0, 0.0, 1.0, 0)
+    found = fit(make_flow(), [phase], events, seed=0).phases[0].epochs[0]
+    flow = make_flow()
+    fit(flow, [phase], events, seed=0)
+    (held,) = events.validation_events()
+    train = next(events.prepare(lambda x, theta: x).training(198, seed=0))
+    for batch, loss in ((held, found.validation), (train, found.train)):
+        error = flow.standardisation.inverse(batch.prepared)
+        error = error - flow.chart.decode(flow.chart.encode(error))
+        losses = error.square().sum(dim=-1)
+        norm = batch.weight.sum() if batch is held else len(losses)
+        assert loss == pytest.approx(((losses * batch.weight).sum() / norm).item(), rel=1e-9)
+
+
+def test_a_batch_without_weight_does_no_harm(make_flow, make_resident):
+    weight = torch.zeros(220, dtype=torch.float64)
+    weight[::10] = 1.0
+    phase = Phase("one", "reconstruction", 2, 5, 1e-2, 0.0, 0.0, 1.0, 0)
+    record = fit(make_flow(), [phase], make_resident(220, weight=weight), seed=0).phases[0]
+    assert all(math.isfinite(epoch.train) for epoch in record.epochs)
+
+
+def test_validation_events_without_weight_are_refused(make_flow, make_resident):
+    events = make_resident(220, weight=torch.ones(220, dtype=torch.float64))
+    for batch in events.validation_events():
+        held = batch.theta
+    rows = (events._events.theta == held.T).any(dim=1)
+    without = make_resident(220, weight=(~rows).double())
+    phase = Phase("one", "reconstruction", 1, 50)
+    with pytest.raises(DataError, match="validation events of positive weight, found 22"):
+        fit(make_flow(), [phase], without, seed=0)
 
 
 def test_weights_change_the_result(make_flow, weighted_and_repeated):

@@ -49,7 +49,8 @@ def test_the_model_says_what_it_is(path, config, tmp_path):
     assert loaded.metadata.settings["chart"]["bins"] == 4
     assert loaded.metadata.training == about.training
     assert about.settings == loaded.metadata.settings
-    assert set(about.settings["latent"]) == {"transforms", "bins", "hidden", "components"}
+    parts = {"transforms", "bins", "hidden", "components", "centre"}
+    assert set(about.settings["latent"]) == parts
 
 
 def test_a_model_does_not_depend_on_defaults_that_change(path, phases):

@@ -18,7 +18,7 @@ from lfi_mflow.training import RunConfig, read_run_config
 yaml = pytest.importorskip("yaml", reason="Snakemake, which brings it, is not installed")
 
 WORKFLOWS = Path(__file__).parents[2] / "workflows"
-STUDIES = ("polynomial_surface", "circle", "lorenz", "instability")
+STUDIES = ("polynomial_surface", "circle", "lorenz", "instability", "higgs_eft")
 NO_ROWS = {"literature.toml", "published.toml"}
 SNAKEMAKE = shutil.which("snakemake", path=Path(sys.executable).parent)
 
@@ -71,7 +71,7 @@ def test_what_the_configuration_names_exists(study, profile):
         assert config[key] is None or (WORKFLOWS / study / config[key]).is_file()
 
 
-@pytest.mark.parametrize("study", ["polynomial_surface", "circle"])
+@pytest.mark.parametrize("study", ["polynomial_surface", "circle", "higgs_eft"])
 def test_published_values_belong_to_rows_and_metrics(study):
     config = read_config(study)
     rows = tomllib.loads((WORKFLOWS / study / config["published"]).read_text())["rows"]
@@ -107,6 +107,11 @@ def test_the_rules_fit_together(study, tmp_path):
         ("polynomial_surface", ["samples.png"]),
         pytest.param("circle", ["circle.png"], marks=pytest.mark.slow),
         pytest.param("lorenz", ["attractor.png"], marks=pytest.mark.slow),
+        pytest.param(
+            "higgs_eft",
+            ["posterior-theta1.png", "posterior-theta2.png"],
+            marks=pytest.mark.slow,
+        ),
         pytest.param("instability", ["family.png", "trainings.png"], marks=pytest.mark.slow),
     ],
 )

@@ -76,6 +76,7 @@ class HiggsEFT:
 
     Attributes:
         rates: Components of the cross-section in pb, with shape (6,).
+        test_points: Where the published study compares models.
 
     Raises:
         UnknownNameError: If there is nothing of that name.
@@ -89,6 +90,7 @@ class HiggsEFT:
     name = "higgs-eft"
     observables = OBSERVABLES
     manifold_dim = 14
+    test_points = ((0.0, 0.0), (0.5, 0.0), (-1.0, -1.0))
 
     def __init__(
         self,
@@ -189,6 +191,10 @@ class HiggsEFT:
 
     def distance(self, x: Array) -> Array:
         """Kinematic closure, in standard deviations of the Standard Model: (N, 40) -> (N,)."""
+        return self.kinematic_closure(x)
+
+    def kinematic_closure(self, x: Array) -> Array:
+        """Mean of 26 normalised residuals, one for noise: (N, 40) -> (N,); see :mod:`closure`."""
         return kinematic_closure(x, self._pilot().mean, self._pilot().sd)
 
     def perturb(self, x: Array, rng: np.random.Generator) -> Array:

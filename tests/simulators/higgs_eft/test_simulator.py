@@ -6,11 +6,14 @@ import pytest
 
 from lfi_mflow.errors import DataError, InputError, UnknownNameError
 from lfi_mflow.simulation import (
+    HasClosure,
     HasJoint,
     HasLikelihood,
     HasLogRatio,
     HasManifold,
+    HasMorphing,
     HasRate,
+    HasTestPoints,
     SimulationJob,
     check_simulator,
     component_log_ratio,
@@ -18,6 +21,7 @@ from lfi_mflow.simulation import (
     monomials,
     parse_prior,
     simulate_chunk,
+    simulate_unweighted,
 )
 from lfi_mflow_simulators.higgs_eft import HiggsEFT
 from lfi_mflow_simulators.higgs_eft.amplitude import differential_cross_section
@@ -42,8 +46,9 @@ def agree(values, expected, errors, sigmas=4.0):
 @pytest.mark.parametrize("sampling", ["weighted", "unweighted"])
 def test_conforms(sampling):
     simulator = HiggsEFT(sampling=sampling)
-    assert len(check_simulator(simulator)) == 11
-    for capability in (HasLogRatio, HasJoint, HasRate, HasManifold):
+    assert len(check_simulator(simulator)) == 14
+    known = (HasLogRatio, HasJoint, HasRate, HasManifold, HasClosure, HasMorphing, HasTestPoints)
+    for capability in known:
         assert isinstance(simulator, capability)
     assert not isinstance(simulator, HasLikelihood)
 
@@ -222,6 +227,25 @@ def test_morphing(sample, published):
         HiggsEFT().morph(sample, (0.0, 1.5))
     with pytest.raises(DataError, match="at least 50"):
         published.morph(sample[:60], (-1.0, -1.0))
+
+
+def test_kinematic_closure_of_noise_is_one():
+    simulator, rng = HiggsEFT(), np.random.default_rng(31)
+    pilot = simulator._pilot()
+    noise = pilot.mean + pilot.sd * rng.standard_normal((20_000, 40))
+    assert simulator.kinematic_closure(noise).mean() == pytest.approx(1.0, abs=0.02)
+
+
+@pytest.mark.statistical
+def test_the_weights_that_are_left_out_leave_no_trace():
+    """Unweighted by acceptance: means of observables and scores are those of weighted events."""
+    simulator = HiggsEFT()
+    theta = np.tile([[0.5, 0.0]], (4000, 1))
+    events = simulate_unweighted(simulator, theta, np.random.default_rng(32))
+    weighted = simulator.simulate(np.tile(theta, (25, 1)), np.random.default_rng(33))
+    values = [np.c_[np.log(e.x[:, 4::6][:, :4]), e.score] for e in (events, weighted)]
+    expected = np.average(values[1], axis=0, weights=weighted.weight)
+    agree(values[0].mean(axis=0), expected, 1.2 * values[0].std(axis=0) / np.sqrt(len(theta)))
 
 
 def test_distance_is_zero_on_the_manifold_and_a_tenth_after_perturbing(events):
