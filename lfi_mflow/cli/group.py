@@ -19,12 +19,15 @@ COMMANDS = {
     "models": "models",
     "train": "train",
     "infer": "infer",
+    "limits": "limits",
     "score": "score",
     "closure": "closure",
     "report": "report",
     "info": "info",
 }
 """The commands in the order of the work, each with the name of its module."""
+
+_HELP = {"-h", "--help"}
 
 
 class LazyGroup(click.Group):
@@ -56,6 +59,8 @@ class LazyGroup(click.Group):
         """
         if args and not args[0].startswith("-") and args[0] not in COMMANDS:
             raise UnknownNameError("command", args[0], COMMANDS)
+        if args[:1] == ["infer"] and "--limits" in args and not _HELP.intersection(args):
+            args = ["limits", *(word for word in args[1:] if word != "--limits")]
         return super().resolve_command(ctx, args)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

@@ -32,6 +32,7 @@ from lfi_mflow.training.phases import (
     transport_alternating,
 )
 from lfi_mflow.training.run import RunConfig, read_run_config, resolve_device, train_model
+from lfi_mflow.training.shared_chart import density_only
 
 __all__ = [
     "ALGORITHMS",
@@ -61,6 +62,7 @@ __all__ = [
     "adversarial",
     "alternating",
     "density",
+    "density_only",
     "density_scandal",
     "elbo",
     "fit",
