@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-_ASIMOV_EVENTS = 10_000
 _POOR = 0.1
 
 
@@ -101,6 +100,13 @@ def _read_point(
 )
 @click.option("--toys", type=int, metavar="K", help="Toys at each point.  [default: 300]")
 @click.option("--pool", type=int, metavar="M", help="Events that toys are drawn from.")
+@click.option(
+    "--sample",
+    type=click.IntRange(min=1),
+    default=10_000,
+    show_default=True,
+    help="Events that --asimov draws to stand for the expected ones.",
+)
 @click.option(
     "--source",
     type=click.Choice(["surrogate", "simulator"]),
@@ -259,7 +265,7 @@ def _data(
             "leave --events out",
         )
     data = asimov_data(
-        experiment, source, point, sample=_ASIMOV_EVENTS, count=count, seed=options["seed"]
+        experiment, source, point, sample=options["sample"], count=count, seed=options["seed"]
     )
     if data.size < _POOR * len(data.x):
         warn(

@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 _BATCH = 4096
-_STEP = 1e-3
+_STEP = 1e-6  # scores of single events may be in the thousands
 _LEAST_SIZE = 50.0
 
 

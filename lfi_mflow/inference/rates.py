@@ -96,7 +96,7 @@ def rate_of(simulator: object, *, luminosity: float, efficiency: float = 1.0) ->
     if not isinstance(simulator, HasRate):
         raise InputError(
             "a cross-section to go with the luminosity",
-            f"a simulator without one ({getattr(simulator, 'name', simulator)})",
+            f"none of {getattr(simulator, 'name', simulator)}",
             "give cross_section in --config, or add --shape-only to leave the number of events out",
         )
     return ExpectedEvents(simulator.cross_section, luminosity=luminosity, efficiency=efficiency)
