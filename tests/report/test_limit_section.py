@@ -46,7 +46,7 @@ def test_the_numbers_are_on_the_page(limits):
         "credible, nuisances marginalised",
         "300 toys of the surrogate at each point, seed 7",
         "theta 0.19",
-        "0.000 ± 1.00",
+        "0.00 ± 1.00",
     ):
         assert words in page
     assert page.count("<img") == 1
