@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -35,7 +34,7 @@ class Chart(nn.Module, ABC):
         ConfigError: If n is not between 1 and d - 1.
     """
 
-    prescribed: ClassVar[bool] = False
+    prescribed: bool = False
     theta_mean: Tensor
     theta_scale: Tensor
 

@@ -11,9 +11,10 @@ from lfi_mflow.files import require_file
 
 __all__ = ["FileKind", "file_kind"]
 
-FileKind = Literal["events", "model", "posterior", "scores", "closure"]
+FileKind = Literal["events", "model", "posterior", "scores", "closure", "limits"]
 
 _SCORES = "lfi-mflow scores"
+_LIMITS = b"lfi-mflow limits"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 
@@ -25,16 +26,17 @@ def file_kind(path: Path) -> FileKind:
     """
     require_file(path, "a file")
     with path.open("rb") as handle:
-        start = handle.read(16)
+        start = handle.read(64)
     if start.startswith(_HDF5):
         return _kind_of_hdf5(path)
     # A safetensors file begins with the length of its header, which is JSON.
     if start[8:9] == b"{":
         return "model"
     if start.lstrip().startswith(b"{"):
-        return "closure"
+        return "limits" if _LIMITS in start else "closure"
     raise FileFormatError(
-        "events or scores (.h5), a model (.mflow), a posterior (.nc) or a closure report (.json)",
+        "events or scores (.h5), a model (.mflow), a posterior (.nc), limits or a closure report "
+        "(.json)",
         f"{path}, a file of another kind",
         "check the path",
     )

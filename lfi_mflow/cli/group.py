@@ -21,6 +21,7 @@ COMMANDS = {
     "models": "models",
     "train": "train",
     "infer": "infer",
+    "limits": "limits",
     "score": "score",
     "closure": "closure",
     "recalibrate": "recalibrate",
@@ -28,6 +29,8 @@ COMMANDS = {
     "info": "info",
 }
 """The commands in the order of the work, each with the name of its module."""
+
+_HELP = {"-h", "--help"}
 
 
 class LazyGroup(click.Group):
@@ -59,6 +62,8 @@ class LazyGroup(click.Group):
         """
         if args and not args[0].startswith("-") and args[0] not in COMMANDS:
             raise UnknownNameError("command", args[0], COMMANDS)
+        if args[:1] == ["infer"] and "--limits" in args and not _HELP.intersection(args):
+            args = ["limits", *(word for word in args[1:] if word != "--limits")]
         return super().resolve_command(ctx, args)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:

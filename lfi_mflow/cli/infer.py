@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from lfi_mflow.inference import Posterior
     from lfi_mflow.simulation import Events
 
-__all__ = ["command"]
+__all__ = ["command", "read_events"]
 
 _COLUMNS = ("mean", "sd", "q16", "q50", "q84", "r_hat", "ess")
 _R_HAT_LIMIT = 1.01
@@ -72,6 +72,12 @@ _ROWS = 10
     help="Markov chains, or an adaptive grid for one or two parameters.",
 )
 @click.option(
+    "--limits",
+    is_flag=True,
+    expose_value=False,
+    help="Confidence regions instead of a posterior: the options are those of lfi-mflow limits.",
+)
+@click.option(
     "--moving-manifold",
     is_flag=True,
     help="Compare densities on manifolds that depend on theta, although they have no ratio.",
@@ -100,13 +106,13 @@ def command(
 
     with limited_threads(options["threads"]):
         trained = load_model(model, resolve_device(options["device"]))
-        events, report = _read(trained, observed, options)
+        events, report = read_events(trained, observed, options)
         posterior = _infer(trained, model, observed, events, options)
         posterior.save(output)
     _show(posterior, output, report, as_json=as_json)
 
 
-def _read(model: Model, path: Path, options: dict[str, Any]) -> tuple[Events, ImportReport]:
+def read_events(model: Model, path: Path, options: dict[str, Any]) -> tuple[Events, ImportReport]:
     """Read the observed events that are to be used."""
     from lfi_mflow.data import read_observed
 

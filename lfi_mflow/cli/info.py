@@ -31,7 +31,8 @@ __all__ = ["command"]
 def command(file: Path, *, verify: bool, as_json: bool) -> None:
     """Tell what is in FILE, and where it came from.
 
-    FILE is any file of lfi-mflow: events, a model, a posterior, scores or a closure report.
+    FILE is any file of lfi-mflow: events, a model, a posterior, scores, limits or a closure
+    report.
     """
     kind = file_kind(file)
     if verify and kind != "events":
@@ -164,12 +165,32 @@ def _closure(path: Path) -> tuple[dict[str, Any], str]:
     return facts, f"closure test, {judged - len(report.failed)} of {judged} targets are met"
 
 
+def _limits(path: Path) -> tuple[dict[str, Any], str]:
+    """Describe limits."""
+    from lfi_mflow.inference import Limits
+
+    limits = Limits.load(path)
+    curves = ("values", "statistic", "critical")
+    parameters = {
+        name: {key: value for key, value in row.items() if key not in curves}
+        for name, row in limits.parameters.items()
+    }
+    facts = {
+        "parameters": parameters,
+        **{name: getattr(limits, name) for name in ("nuisances", "data", "information", "toys")},
+        "provenance": dict(limits.provenance),
+    }
+    values = ", ".join(f"{name} = {row['best_fit']:.3g}" for name, row in parameters.items())
+    return facts, f"limits of {limits.data['events']:.6g} events, best fit {values}"
+
+
 _READERS: Mapping[FileKind, Callable[[Path], tuple[dict[str, Any], str]]] = {
     "events": _events,
     "model": _model,
     "posterior": _posterior,
     "scores": _scores,
     "closure": _closure,
+    "limits": _limits,
 }
 
 

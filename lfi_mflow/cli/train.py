@@ -43,6 +43,7 @@ __all__ = ["command"]
         "lfi-mflow train events.h5 --model me-flow --algorithm alternating -o model.mflow",
         "lfi-mflow train events.h5 --config run.toml --epochs 30 --seed 2 -o model.mflow",
         "lfi-mflow train events.h5 --resume -o model.mflow",
+        "lfi-mflow train background.h5 --chart-of signal.mflow -o background.mflow",
     )
 )
 @click.argument("events", type=FILE)
@@ -56,6 +57,12 @@ __all__ = ["command"]
     "--latent-dim",
     type=click.IntRange(min=1),
     help="Dimension n of the manifold.  [default: what the event file says]",
+)
+@click.option(
+    "--chart-of",
+    type=FILE,
+    metavar="MODEL",
+    help="Take the chart of this model and train the density alone: for a further process.",
 )
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of all randomness.  [default: 0]")
 @device_option
@@ -72,7 +79,9 @@ def command(events: Path, output: Path, *, as_json: bool, **options: Any) -> Non
     .NAME.checkpoint, until the model is written: an interrupted run goes on with
     --resume, and ends with the same weights as an undisturbed one.
     """
-    claim_output(output, events, force=options["force"])
+    shared = options["chart_of"]
+    claim_output(output, events, *([] if shared is None else [shared]), force=options["force"])
+    _check_chart(options)
     checkpoint = output.with_name(f".{output.name}.checkpoint")
     _check_checkpoint(checkpoint, resume=options["resume"], force=options["force"])
     start = time.perf_counter()
@@ -85,6 +94,17 @@ def command(events: Path, output: Path, *, as_json: bool, **options: Any) -> Non
         _save(model, output)
         checkpoint.unlink(missing_ok=True)
     _report(model, output, time.perf_counter() - start, as_json=as_json)
+
+
+def _check_chart(options: dict[str, Any]) -> None:
+    """Fail if the chart of a model is asked for, and another one as well."""
+    given = [name for name in ("model", "algorithm", "latent_dim") if options[name] is not None]
+    if options["chart_of"] is not None and given:
+        raise InputError(
+            "--chart-of MODEL alone, which says what model it is and trains its density",
+            f"--{given[0].replace('_', '-')} beside it",
+            "leave one of them out",
+        )
 
 
 def _check_checkpoint(checkpoint: Path, *, resume: bool, force: bool) -> None:
@@ -112,10 +132,15 @@ def _advice_on_failure(checkpoint: Path) -> Iterator[None]:
 def _train(events: Path, checkpoint: Path, options: dict[str, Any]) -> Model:
     """Read the configuration and train."""
     from lfi_mflow.data import open_events
-    from lfi_mflow.training import check_weights, resolve_device, train_model
+    from lfi_mflow.flows import load_model
+    from lfi_mflow.training import check_weights, density_only, resolve_device, train_model
 
     config = _configuration(options)
     device = resolve_device(options["device"])
+    shared = options["chart_of"]
+    chart_of = None if shared is None else load_model(shared)
+    if chart_of is not None:
+        config = density_only(chart_of, config)
     with open_events(events) as file:
         mapping = imported_mapping(file.metadata.provenance)
         weights = check_weights(file, config.schedule)
@@ -130,6 +155,7 @@ def _train(events: Path, checkpoint: Path, options: dict[str, Any]) -> Model:
             drop_nonfinite=options["drop_nonfinite"],
             checkpoint=checkpoint,
             progress=progress,
+            chart_of=chart_of,
         )
     return dataclasses.replace(model, metadata=dataclasses.replace(model.metadata, mapping=mapping))
 

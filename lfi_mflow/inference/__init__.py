@@ -2,6 +2,15 @@
 
 from lfi_mflow.inference.comparison import DensityComparison, compare_densities
 from lfi_mflow.inference.convergence import Convergence, convergence, ess_bulk, ess_tail, r_hat
+from lfi_mflow.inference.exact_ratio import ExactRatioLikelihood, exact_likelihood
+from lfi_mflow.inference.experiment import (
+    Constraint,
+    CountingExperiment,
+    DataSet,
+    asimov_data,
+)
+from lfi_mflow.inference.fisher import FisherInformation, expected_information
+from lfi_mflow.inference.fit import Maximum, maximise
 from lfi_mflow.inference.grid import GridPosterior, GridSettings, grid_posterior
 from lfi_mflow.inference.histograms import (
     Histogram,
@@ -16,14 +25,19 @@ from lfi_mflow.inference.likelihood import (
     log_posterior,
     log_prior,
 )
+from lfi_mflow.inference.limits import LEVELS, Sensitivity, Toys, find_limits
+from lfi_mflow.inference.limits_file import Limits
 from lfi_mflow.inference.mcmc import Draws, McmcSettings, sample_posterior
+from lfi_mflow.inference.mixture import MixtureLikelihood, Process
 from lfi_mflow.inference.moving import MovingManifoldLikelihood, likelihood_of
+from lfi_mflow.inference.neyman import NeymanSettings
 from lfi_mflow.inference.off_manifold import (
     lie_off_manifold,
     off_manifold_events,
     off_manifold_p_value,
 )
 from lfi_mflow.inference.posterior import ObservedEvents, Posterior, load_posterior
+from lfi_mflow.inference.rates import ExpectedEvents
 from lfi_mflow.inference.ratios import RatioLikelihood
 from lfi_mflow.inference.run import infer_posterior
 from lfi_mflow.inference.score_file import ScoreFile, ScoreMetadata, write_scores
@@ -31,30 +45,48 @@ from lfi_mflow.inference.scores import Scores, score_events
 from lfi_mflow.inference.summaries import event_log_ratios, event_scores
 
 __all__ = [
+    "LEVELS",
+    "Constraint",
     "Convergence",
+    "CountingExperiment",
+    "DataSet",
     "DensityComparison",
     "Draws",
     "EventSetLikelihood",
+    "ExactRatioLikelihood",
+    "ExpectedEvents",
+    "FisherInformation",
     "GridPosterior",
     "GridSettings",
     "Histogram",
+    "Limits",
     "LogPosterior",
+    "Maximum",
     "McmcSettings",
+    "MixtureLikelihood",
     "MovingManifoldLikelihood",
+    "NeymanSettings",
     "ObservedEvents",
     "Posterior",
+    "Process",
     "RatioLikelihood",
     "ScoreFile",
     "ScoreMetadata",
     "Scores",
+    "Sensitivity",
     "SimulatorLikelihood",
+    "Toys",
+    "asimov_data",
     "compare_densities",
     "convergence",
     "ess_bulk",
     "ess_tail",
     "event_log_ratios",
     "event_scores",
+    "exact_likelihood",
+    "expected_information",
     "fill_histogram",
+    "find_limits",
     "grid_posterior",
     "infer_posterior",
     "lie_off_manifold",
@@ -62,6 +94,7 @@ __all__ = [
     "load_posterior",
     "log_posterior",
     "log_prior",
+    "maximise",
     "off_manifold_events",
     "off_manifold_p_value",
     "pyhf_workspace",

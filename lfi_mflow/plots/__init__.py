@@ -1,6 +1,7 @@
 """Figures: records in, ``matplotlib.figure.Figure`` out; no global state."""
 
 from lfi_mflow.plots.coverage import coverage_figure
+from lfi_mflow.plots.limits import contour_figure, profile_figure
 from lfi_mflow.plots.posterior import (
     PosteriorCurve,
     corner_figure,
@@ -17,11 +18,13 @@ __all__ = [
     "PointCloud",
     "PosteriorCurve",
     "SampleRow",
+    "contour_figure",
     "corner_figure",
     "coverage_figure",
     "name_label",
     "png",
     "posterior_figure",
+    "profile_figure",
     "samples_figure",
     "sbc_figure",
     "surface_figure",

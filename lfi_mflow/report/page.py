@@ -21,11 +21,13 @@ from lfi_mflow.report.cautions import (
     data_cautions,
     posterior_cautions,
 )
+from lfi_mflow.report.limit_section import limits_section
 from lfi_mflow.report.markup import chip, section, text
 from lfi_mflow.simulation import Prior
 
 if TYPE_CHECKING:
     from lfi_mflow.flows import Flow, Model
+    from lfi_mflow.inference.limits_file import Limits
     from lfi_mflow.inference.posterior import Posterior
 
 __all__ = ["render_report", "write_report"]
@@ -39,6 +41,7 @@ _TITLES = {
     "posterior": "Posterior",
     "calibration": "Calibration",
     "observed": "Observed events",
+    "limits": "Limits",
     "training": "Training",
     "provenance": "Provenance",
 }
@@ -49,6 +52,7 @@ def write_report(
     model: Model,
     posterior: Posterior | None = None,
     closure: ClosureReport | None = None,
+    limits: Limits | None = None,
 ) -> None:
     """Write a report on a model as one self-contained HTML page.
 
@@ -57,17 +61,21 @@ def write_report(
         model: The model.
         posterior: Its posterior of observed events, if there is one.
         closure: Its closure test, if there is one.
+        limits: Its confidence regions, if there are some.
 
     Raises:
         StorageError: If the disk is full or refuses to be written to.
     """
-    page = render_report(model, posterior, closure)
+    page = render_report(model, posterior, closure, limits)
     with atomic_output(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
 
 
 def render_report(
-    model: Model, posterior: Posterior | None = None, closure: ClosureReport | None = None
+    model: Model,
+    posterior: Posterior | None = None,
+    closure: ClosureReport | None = None,
+    limits: Limits | None = None,
 ) -> str:
     """Return the page that :func:`write_report` writes."""
     metadata, events = model.metadata, model.metadata.events
@@ -82,18 +90,23 @@ def render_report(
         flat = chains.reshape(-1, chains.shape[-1])
         cautions += posterior_cautions(summary, flat, _prior(model))
         observed = sections.observed_section(summary, chains, names, posterior.method)
+    labels = dict(zip(events.parameter_names, names, strict=True))
     blocks = [
         _key_section(model, closure),
         sections.metrics_section(closure),
         sections.cautions_section(cautions),
         sections.surface_section(curves.get("surface") or _model_surface(model), observables),
-        sections.posterior_section(
-            curves.get("posterior", []), dict(zip(events.parameter_names, names, strict=True))
-        ),
+        sections.posterior_section(curves.get("posterior", []), labels),
         sections.calibration_section(curves, names),
         observed,
+        "" if limits is None else limits_section(limits, labels),
         sections.training_section(metadata.history),
-        sections.provenance_section(_origins(model, posterior, closure)),
+        sections.provenance_section(
+            [
+                *_origins(model, posterior, closure),
+                *([] if limits is None else [("Limits", {**limits.data, **limits.provenance})]),
+            ]
+        ),
     ]
     body = "\n".join(block for block in blocks if block)
     return _page(_title(model), _verdict(closure, cautions), body)

@@ -45,6 +45,7 @@ from lfi_mflow.training.phases import (
 )
 from lfi_mflow.training.ratio_objectives import Alice, Alices, BalancedNre, NreA, NreC
 from lfi_mflow.training.run import RunConfig, read_run_config, resolve_device, train_model
+from lfi_mflow.training.shared_chart import density_only
 from lfi_mflow.training.weights import WeightUse, check_weights
 
 __all__ = [
@@ -89,6 +90,7 @@ __all__ = [
     "chart",
     "check_weights",
     "density",
+    "density_only",
     "density_scandal",
     "elbo",
     "fit",

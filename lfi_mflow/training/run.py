@@ -31,6 +31,7 @@ from lfi_mflow.training.events import (
 )
 from lfi_mflow.training.loop import ProgressCallback, fit
 from lfi_mflow.training.phases import ALGORITHMS, Phase
+from lfi_mflow.training.shared_chart import check_shared, density_only, take_chart
 from lfi_mflow.training.weights import check_weights
 
 __all__ = ["RunConfig", "read_run_config", "resolve_device", "train_model"]
@@ -146,6 +147,7 @@ def train_model(
     drop_nonfinite: bool = False,
     checkpoint: Path | None = None,
     progress: ProgressCallback | None = None,
+    chart_of: Model | None = None,
 ) -> Model:
     """Train a model on an event file.
 
@@ -156,21 +158,29 @@ def train_model(
         drop_nonfinite: Leave events with NaN or infinite values out, and count them.
         checkpoint: File for the state; if it exists, the run goes on from it.
         progress: See :func:`lfi_mflow.training.fit`.
+        chart_of: A model whose chart is taken as it is, for a further process in the same
+            events: only the latent density is trained.
 
     Raises:
         FileFormatError, DataError, ConfigError: If file and configuration do not fit; see
             :func:`lfi_mflow.training.check_weights` for the weights of events.
+        ModelMismatchError: If the model with the chart has other observables.
         TrainingError: If a loss or gradient is not finite.
         Interrupted: On Ctrl-C.
     """
     path, device = Path(path), torch.device(device)
+    if chart_of is not None:
+        config = density_only(chart_of, config)
     with EventFile(path) as file:
+        if chart_of is not None:
+            check_shared(chart_of, file.metadata, path)
         bad = check_events(file, path, drop_nonfinite=drop_nonfinite)
         _check_joint(file, config)
         weights = check_weights(file, config.schedule)
         dimensions = _dimensions(file, config)
-        run = {"configuration": _run_table(config), "events": file.digest}
-        flow = _initial_flow(config, dimensions).to(device)
+        shared = {} if chart_of is None else {"chart_of": chart_of.metadata.digest}
+        run = {"configuration": _run_table(config), "events": file.digest, **shared}
+        flow = _initial_flow(config, dimensions, chart_of).to(device)
         weighted = weights is not None and weights.used
         events = _training_events(file, config, dimensions, device, weighted=weighted)
         history = fit(
@@ -196,6 +206,7 @@ def train_model(
                 "weights": None if weights is None else weights.to_table(),
                 "lacks": _untrained(config.schedule),
                 **distances_of_validation(flow, events),
+                **shared,
             },
             history=history.to_table(),
             provenance=provenance(),
@@ -256,11 +267,13 @@ def _dimensions(file: EventFile, config: RunConfig) -> Dimensions:
     return Dimensions(data=data, latent=latent, theta=len(file.metadata.parameters))
 
 
-def _initial_flow(config: RunConfig, dimensions: Dimensions) -> Flow:
+def _initial_flow(config: RunConfig, dimensions: Dimensions, chart_of: Model | None) -> Flow:
     """Build the flow with seeded weights, leaving the global random state alone."""
     with torch.random.fork_rng():
         torch.manual_seed(config.seed)
         flow = build_flow(config.model, dimensions, config.settings)
+    if chart_of is not None:
+        return take_chart(flow, chart_of)
     return flow.to(_DTYPES[config.precision])
 
 

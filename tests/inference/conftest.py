@@ -11,6 +11,8 @@ import torch
 from lfi_mflow.data import EventMetadata
 from lfi_mflow.flows import Dimensions, Model, ModelMetadata, build_flow
 from lfi_mflow.flows.flow import EncodedEvents, Flow
+from lfi_mflow.inference.experiment import CountingExperiment
+from lfi_mflow.inference.rates import ExpectedEvents, polynomial_cross_section
 from lfi_mflow.simulation import Observable, Parameter
 from lfi_mflow.simulation.priors import Normal, Prior
 
@@ -138,3 +140,37 @@ def make_model():
         return Model(flow, metadata)
 
     return make
+
+
+class NormalLikelihood:
+    """Log-likelihood of events x ~ N(theta_0, 1), whatever the other parameters."""
+
+    def __init__(self, x):
+        self.x = x[..., 0].double()
+
+    def __call__(self, theta):
+        x = self.x
+        if x.ndim == 2:
+            x = x.reshape(len(x), *[1] * (theta.ndim - 2), -1)
+        return -0.5 * (x - theta[..., :1]).square().sum(-1)
+
+
+@pytest.fixture
+def counting():
+    """A counting experiment in closed form: Poisson numbers of events x ~ N(theta_0, 1)."""
+
+    def make(components=(20.0,), names=("theta",), width=3.0, **options):
+        p = len(names)
+        rate = None
+        if components is not None:
+            rate = ExpectedEvents(polynomial_cross_section(components, p), luminosity=1.0)
+        ends = np.full(p, -width), np.full(p, width)
+        return CountingExperiment(names, *ends, NormalLikelihood, rate, **options)
+
+    return make
+
+
+@pytest.fixture
+def normal_events():
+    """The source of its events."""
+    return lambda theta, seed: (np.random.default_rng(seed).normal(theta[:, :1], 1.0), None)

@@ -1,0 +1,318 @@
+"""``lfi-mflow limits``, or ``lfi-mflow infer --limits``: confidence regions."""
+# ruff: noqa: PLC0415 - torch is imported when the command runs
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from lfi_mflow.cli.console import log, show_result, show_table, warn
+from lfi_mflow.cli.infer import read_events
+from lfi_mflow.cli.options import (
+    FILE,
+    claim_output,
+    config_option,
+    device_option,
+    drop_nonfinite_option,
+    example,
+    force_option,
+    json_option,
+    limited_threads,
+    mapping_options,
+    output_option,
+    prior_option,
+    seed_option,
+    threads_option,
+)
+from lfi_mflow.cli.priors import inference_prior
+from lfi_mflow.cli.progress import working
+from lfi_mflow.errors import ConfigError, InputError
+
+if TYPE_CHECKING:
+    from lfi_mflow.flows import Model
+    from lfi_mflow.inference.experiment import CountingExperiment, DataSet, EventSource
+    from lfi_mflow.inference.limit_config import LimitConfig
+    from lfi_mflow.inference.limits_file import Limits
+
+__all__ = ["command"]
+
+_POOR = 0.1
+
+
+def _read_point(
+    context: click.Context, parameter: click.Parameter, text: str | None
+) -> tuple[float, ...] | None:
+    """Read numbers between commas."""
+    if text is None:
+        return None
+    try:
+        return tuple(float(value) for value in text.split(","))
+    except ValueError as error:
+        raise ConfigError(
+            "--asimov with numbers between commas", repr(text), "write for example --asimov 0,0.5"
+        ) from error
+
+
+@click.command(
+    epilog=example(
+        "lfi-mflow limits model.mflow --observed observed.h5 --luminosity 36 -o limits.json",
+        "lfi-mflow limits model.mflow --asimov 0,0 --luminosity 36 --toys 500 -o expected.json",
+        "lfi-mflow limits model.mflow --observed observed.h5 --shape-only --config limits.toml \\",
+        "    --method asymptotic -o limits.json",
+        "lfi-mflow infer model.mflow --observed observed.h5 --limits --shape-only -o limits.json",
+    )
+)
+@click.argument("model", type=FILE)
+@click.option("--observed", type=FILE, metavar="FILE", help="Observed events, as for infer.")
+@click.option(
+    "--asimov",
+    metavar="V1,V2",
+    callback=_read_point,
+    help="Expected limits at these parameters, instead of observed ones.",
+)
+@mapping_options
+@click.option(
+    "--events",
+    "n_events",
+    type=click.IntRange(min=1),
+    metavar="K",
+    help="Use the first K events; with --asimov and --shape-only, how many are expected.",
+)
+@click.option("--luminosity", type=float, metavar="L", help="Integrated luminosity in 1/pb.")
+@click.option("--shape-only", is_flag=True, help="Leave the number of events out.")
+@click.option(
+    "--interest",
+    multiple=True,
+    metavar="NAME",
+    help="Parameter of interest, once or twice.  [default: all that are no nuisances]",
+)
+@click.option(
+    "--method",
+    type=click.Choice(["neyman", "asymptotic"]),
+    default="neyman",
+    show_default=True,
+    help="Regions calibrated by toys beside the asymptotic ones, or those alone.",
+)
+@click.option("--toys", type=int, metavar="K", help="Toys at each point.  [default: 300]")
+@click.option("--pool", type=int, metavar="M", help="Events that toys are drawn from.")
+@click.option(
+    "--sample",
+    type=click.IntRange(min=1),
+    default=10_000,
+    show_default=True,
+    help="Events that --asimov draws to stand for the expected ones.",
+)
+@click.option(
+    "--source",
+    type=click.Choice(["surrogate", "simulator"]),
+    default="surrogate",
+    show_default=True,
+    help="What makes the events of toys and of --asimov.",
+)
+@click.option(
+    "--marginalise", is_flag=True, help="Add credible intervals, nuisances marginalised by MCMC."
+)
+@config_option("Nuisances, further processes and cross-sections; the options override it.")
+@prior_option
+@seed_option
+@device_option
+@threads_option
+@drop_nonfinite_option
+@output_option("Limits to write, JSON.")
+@force_option
+@json_option
+def command(model: Path, output: Path, *, force: bool, as_json: bool, **options: Any) -> None:
+    """Find best fit and confidence regions of one or two parameters.
+
+    MODEL is a model file. The likelihood counts the events, with the cross-section of
+    the simulator and --luminosity, or leaves their number out with --shape-only. Regions
+    at 68 % and 95 % are asymptotic and, unless --method asymptotic is given, calibrated
+    by toys; see docs/limits.md.
+    """
+    observed = options["observed"]
+    claim_output(output, model, *([] if observed is None else [observed]), force=force)
+    if (observed is None) == (options["asimov"] is None):
+        found = "neither" if observed is None else "both"
+        raise ConfigError("--observed FILE or --asimov V1,V2", found, "give one of them")
+    if options["marginalise"] and observed is None:
+        raise ConfigError(
+            "--marginalise with --observed FILE", "--asimov", "leave --marginalise out"
+        )
+    config = _configuration(options)
+    from lfi_mflow.flows import load_model
+    from lfi_mflow.training import resolve_device
+
+    start = time.perf_counter()
+    with limited_threads(options["threads"]):
+        trained = load_model(model, resolve_device(options["device"]))
+        limits = _compute(trained, config, options)
+        limits.save(output)
+    _show(limits, output, time.perf_counter() - start, as_json=as_json)
+
+
+def _configuration(options: Mapping[str, Any]) -> LimitConfig:
+    """Return the configuration file with the options on top, checked before any work."""
+    from lfi_mflow.inference.limit_config import read_limit_config
+
+    config = read_limit_config(options["config_path"])
+    given: dict[str, Any] = {}
+    if options["luminosity"] is not None:
+        given = {"luminosity": options["luminosity"], "shape_only": options["shape_only"]}
+    elif options["shape_only"]:
+        given = {"luminosity": None, "shape_only": True}
+    if options["interest"]:
+        given["interest"] = options["interest"]
+    config = dataclasses.replace(config, **given)
+    config.check()
+    _neyman_sizes(options, stride=1)  # for its checks
+    return config
+
+
+def _neyman_sizes(options: Mapping[str, Any], stride: int) -> Any:
+    """Return the sizes of the Neyman construction."""
+    from lfi_mflow.inference.neyman import NeymanSettings
+
+    given = {name: options[name] for name in ("toys", "pool") if options[name] is not None}
+    return NeymanSettings(**given, seed=options["seed"], stride=stride)
+
+
+def _compute(model: Model, config: LimitConfig, options: Mapping[str, Any]) -> Limits:
+    """Find the limits."""
+    from lfi_mflow.inference.experiment import with_measured
+    from lfi_mflow.inference.limit_config import build_experiment
+    from lfi_mflow.inference.limits import (
+        Sensitivity,
+        Toys,
+        credible_intervals,
+        find_limits,
+        neyman_stride,
+    )
+
+    prior = inference_prior(model.metadata.events, options["prior"])
+    experiment, surrogate = build_experiment(model, prior, config)
+    source, exact = _source(model, experiment, surrogate, config, options["source"])
+    data, facts = _data(model, experiment, source, options)
+    if options["asimov"] is not None:
+        experiment = with_measured(experiment, options["asimov"])
+    toys = None
+    if options["method"] == "neyman":
+        density = experiment.likelihood if options["source"] == "surrogate" else exact
+        sizes = _neyman_sizes(options, neyman_stride(experiment))
+        toys = Toys(source, density, options["source"], sizes)
+    with working(f"fitting {data.count:,.6g} events"):
+        sensitivity = Sensitivity(source, exact, options["asimov"])
+        limits = find_limits(
+            experiment, data, toys=toys, sensitivity=sensitivity, seed=options["seed"]
+        )
+        parameters = limits.parameters
+        if options["marginalise"]:
+            found = credible_intervals(experiment, data, prior, seed=options["seed"])
+            parameters = {
+                name: {**row, "credible": found[name]} for name, row in parameters.items()
+            }
+    facts |= {"luminosity": config.luminosity, "efficiency": config.efficiency}
+    return dataclasses.replace(limits, parameters=parameters, data={**facts, **limits.data})
+
+
+def _source(
+    model: Model,
+    experiment: CountingExperiment,
+    surrogate: EventSource,
+    config: LimitConfig,
+    name: str,
+) -> tuple[EventSource, Any]:
+    """Return the source of events, and the exact density of those of a simulator."""
+    if name == "surrogate":
+        return surrogate, None
+    from lfi_mflow.inference.exact_ratio import exact_likelihood
+    from lfi_mflow.inference.limit_config import simulator_of
+    from lfi_mflow.inference.sources import simulated_events
+
+    simulator = simulator_of(model)
+    if simulator is None or config.processes:
+        raise InputError(
+            "one process with a simulator for --source simulator",
+            "several processes" if config.processes else "a model of imported events",
+            "leave --source out: the surrogate makes the events",
+        )
+    centre = 0.5 * (experiment.low + experiment.high)
+    return simulated_events(simulator), exact_likelihood(simulator, centre)
+
+
+def _data(
+    model: Model,
+    experiment: CountingExperiment,
+    source: EventSource,
+    options: Mapping[str, Any],
+) -> tuple[DataSet, dict[str, Any]]:
+    """Return the data set and what there is to say about it."""
+    from lfi_mflow.inference.experiment import DataSet, asimov_data
+
+    if options["asimov"] is None:
+        events, _ = read_events(model, options["observed"], dict(options))
+        return DataSet(events.x), {"kind": "observed", "file": options["observed"].name}
+    point = options["asimov"]
+    count = options["n_events"]
+    if experiment.rate is not None and count is not None:
+        raise ConfigError(
+            "--events with --shape-only, or a luminosity, for an Asimov data set",
+            "a number of events and a rate",
+            "leave --events out",
+        )
+    data = asimov_data(
+        experiment, source, point, sample=options["sample"], count=count, seed=options["seed"]
+    )
+    if data.size < _POOR * len(data.x):
+        warn(
+            f"the Asimov sample is worth {data.size:.0f} of its {len(data.x)} events; its best "
+            "fit is off the point by chance"
+        )
+    return data, {"kind": "asimov", "theta": list(point)}
+
+
+def _show(limits: Limits, output: Path, seconds: float, *, as_json: bool) -> None:
+    """Show best fit and intervals."""
+    if not limits.data["fit_valid"]:
+        warn("Minuit does not trust its minimum: look at the profile, and beware of the errors")
+    for name, row in limits.parameters.items():
+        if row["at_limit"]:
+            warn(f"the best fit of {name} is at the end of its range: a wider prior may move it")
+    kind = "neyman" if limits.toys else "asymptotic"
+    table = limits.to_table()
+    if not as_json:
+        rows = [_row(name, row, kind) for name, row in table["parameters"].items()]
+        show_table(("parameter", "best fit", "error", "68 %", "95 %"), rows)
+    data = limits.data
+    line = f"{kind} limits of {data['events']:.6g} {data['kind']} events"
+    if data["expected"] is not None:
+        line += f" ({data['expected']:.4g} expected at the best fit)"
+    if data["kind"] == "asimov":
+        log(f"the Asimov sample has an effective size of {data['effective_sample_size']:.0f}")
+    record = {"output": output, **{key: table[key] for key in ("nuisances", "data", "toys")}}
+    record["information"] = table["information"]
+    record["parameters"] = {
+        name: {key: value for key, value in row.items() if key not in _CURVES}
+        for name, row in table["parameters"].items()
+    }
+    record["seconds"] = seconds
+    show_result(f"{output}: {line}; {seconds:.1f} s", record, as_json=as_json)
+
+
+_CURVES = ("values", "statistic", "critical")
+
+
+def _row(name: str, row: Mapping[str, Any], kind: str) -> tuple[str, ...]:
+    """Write a parameter as a row of the table."""
+    error = "-" if row["error"] is None else f"{row['error']:.3g}"
+    pieces = [_pieces(row[kind][level]) for level in ("68", "95")]
+    return name, f"{row['best_fit']:.4g}", error, *pieces
+
+
+def _pieces(found: Sequence[Sequence[float]]) -> str:
+    """Write the pieces of an interval."""
+    return " and ".join(f"[{low:.4g}, {high:.4g}]" for low, high in found) or "none"

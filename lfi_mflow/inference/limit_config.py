@@ -1,0 +1,246 @@
+"""What limits are computed of: a ``limits.toml``, and the experiment that it describes."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+
+from lfi_mflow.config import from_table, read_toml
+from lfi_mflow.errors import ConfigError, ModelMismatchError, UnknownNameError
+from lfi_mflow.flows import Flow, Model, load_model
+from lfi_mflow.inference.experiment import (
+    Constraint,
+    CountingExperiment,
+    EventSource,
+    LikelihoodFactory,
+    domain_of,
+)
+from lfi_mflow.inference.likelihood import LogPosterior
+from lfi_mflow.inference.mixture import (
+    MixtureLikelihood,
+    Process,
+    mixture_events,
+    require_one_chart,
+    total_rate,
+)
+from lfi_mflow.inference.moving import likelihood_of
+from lfi_mflow.inference.rates import ExpectedEvents, Rate, polynomial_cross_section, rate_of
+from lfi_mflow.inference.sources import surrogate_events
+from lfi_mflow.simulation import Prior, Simulator, get_simulator
+
+__all__ = [
+    "AuxiliaryMeasurement",
+    "LimitConfig",
+    "ProcessConfig",
+    "build_experiment",
+    "read_limit_config",
+    "simulator_of",
+]
+
+
+@dataclass(frozen=True)
+class AuxiliaryMeasurement:
+    """What else is known of a nuisance parameter.
+
+    Arguments:
+        measured: The measured value.
+        width: Its standard deviation.
+    """
+
+    measured: float
+    width: float
+
+
+@dataclass(frozen=True)
+class ProcessConfig:
+    """A process beside that of the model.
+
+    Arguments:
+        model: Its model file, trained with ``--chart-of`` the model.
+        cross_section: Components of its cross-section in pb, of the monomials of its
+            parameters, or one number; the simulator's if there are none.
+        efficiency: What the selection keeps of it.
+    """
+
+    model: Path
+    cross_section: tuple[float, ...] = ()
+    efficiency: float = 1.0
+
+
+@dataclass(frozen=True)
+class LimitConfig:
+    """What limits are computed of.
+
+    Arguments:
+        luminosity: Integrated luminosity in 1/pb.
+        shape_only: Leave the number of events out of the likelihood.
+        efficiency: What the selection keeps of the events that the cross-section counts.
+        cross_section: Components of the cross-section in pb; the simulator's if there
+            are none.
+        interest: Names of the parameters of interest; all but the nuisances by default.
+        nuisances: Auxiliary measurements by name of the parameter.
+        processes: Further processes by name.
+
+    Raises:
+        ConfigError: If neither a luminosity nor ``shape_only`` is given, or both are.
+    """
+
+    luminosity: float | None = None
+    shape_only: bool = False
+    efficiency: float = 1.0
+    cross_section: tuple[float, ...] = ()
+    interest: tuple[str, ...] = ()
+    nuisances: Mapping[str, AuxiliaryMeasurement] = field(default_factory=dict)
+    processes: Mapping[str, ProcessConfig] = field(default_factory=dict)
+
+    def check(self) -> None:
+        """Check that it says whether the number of events counts."""
+        if self.luminosity is None and not self.shape_only:
+            raise ConfigError(
+                "a luminosity, or shape only",
+                "neither",
+                "give --luminosity in 1/pb, or add --shape-only to leave the number of events out",
+            )
+        if self.luminosity is not None and self.shape_only:
+            raise ConfigError("a luminosity, or shape only", "both", "leave one of them out")
+
+
+def read_limit_config(path: Path | None) -> LimitConfig:
+    """Read a configuration from TOML; the paths in it are relative to the file.
+
+    Raises:
+        FileFormatError: If the file is missing or is not TOML.
+        UnknownNameError: If a key is unknown; the nearest are offered.
+        ConfigError: If a value is missing or of another type.
+    """
+    if path is None:
+        return LimitConfig()
+    config = from_table(LimitConfig, read_toml(path), str(path))
+    processes = {
+        name: dataclasses.replace(process, model=path.parent / process.model)
+        for name, process in config.processes.items()
+    }
+    return dataclasses.replace(config, processes=processes)
+
+
+def build_experiment(
+    model: Model, prior: Prior, config: LimitConfig
+) -> tuple[CountingExperiment, EventSource]:
+    """Return the experiment that a configuration describes, and the source of its events.
+
+    Arguments:
+        model: The model, of the signal if there are several processes.
+        prior: Prior of its parameters; its support is their range.
+        config: What limits are computed of.
+
+    Raises:
+        ConfigError: If the configuration says nothing of the number of events, or gives
+            parameters no role.
+        UnknownNameError: If a parameter is not one of the model.
+        InputError: If a luminosity is not positive, or has no cross-section to go with.
+        ModelMismatchError: If the processes do not share a chart.
+    """
+    config.check()
+    names = model.metadata.events.parameter_names
+    if not names:
+        raise ModelMismatchError(
+            "a model with parameters", "one without", "train on events with theta"
+        )
+    likelihood, rate, source = _parts(model, config)
+    low, high = domain_of(prior)
+    experiment = CountingExperiment(
+        names=names,
+        low=low,
+        high=high,
+        likelihood=likelihood,
+        rate=rate,
+        constraints=tuple(
+            Constraint(_index(name, names), row.measured, row.width)
+            for name, row in config.nuisances.items()
+        ),
+        interest=tuple(_index(name, names) for name in config.interest),
+    )
+    return experiment, source
+
+
+def simulator_of(model: Model) -> Simulator | None:
+    """Return the simulator of a model's events; None if they were imported."""
+    events = model.metadata.events
+    return None if events.simulator is None else get_simulator(events.simulator, events.settings)
+
+
+def _parts(model: Model, config: LimitConfig) -> tuple[LikelihoodFactory, Rate | None, EventSource]:
+    """Return likelihood of the shape, rate and source, of one process or of several."""
+    names = model.metadata.events.parameter_names
+    if not config.processes:
+        rate = None if config.shape_only else _rate(model, config, config.luminosity)
+        return _flow_likelihood(model.flow), rate, surrogate_events(model.flow)
+    processes = [_process("the signal", model, config, config.luminosity, names)]
+    for name, process in config.processes.items():
+        other = load_model(process.model, next(model.flow.parameters()).device)
+        processes.append(_process(name, other, process, config.luminosity, names))
+    require_one_chart(processes)
+    rate = None if config.shape_only else total_rate(processes)
+
+    precise = [dataclasses.replace(row, flow=copy.deepcopy(row.flow).double()) for row in processes]
+
+    def likelihood(x: torch.Tensor) -> MixtureLikelihood:
+        return MixtureLikelihood(precise if x.ndim == 2 else processes, x)
+
+    return likelihood, rate, mixture_events(processes)
+
+
+def _flow_likelihood(flow: Flow) -> LikelihoodFactory:
+    """Return what makes likelihoods of events under a flow.
+
+    The likelihood of one set of events is in double precision where the device has it:
+    Minuit takes differences of it. That of many sets, as for tables of toys, is in the
+    precision of the flow.
+    """
+    single = next(flow.parameters())
+    precise = flow if single.device.type == "mps" else copy.deepcopy(flow).double()
+    double = next(precise.parameters())
+
+    def likelihood(x: torch.Tensor) -> LogPosterior:
+        if x.ndim == 2:
+            return likelihood_of(precise, x.to(double))
+        return likelihood_of(flow, x.to(single))
+
+    return likelihood
+
+
+def _process(
+    name: str,
+    model: Model,
+    config: LimitConfig | ProcessConfig,
+    luminosity: float | None,
+    names: Sequence[str],
+) -> Process:
+    """Return a process; without a luminosity, its share among the others is all that counts."""
+    columns = tuple(_index(known, names) for known in model.metadata.events.parameter_names)
+    rate = _rate(model, config, 1.0 if luminosity is None else luminosity)
+    return Process(name, model.flow, lambda theta: rate(theta[..., list(columns)]), columns)
+
+
+def _rate(
+    model: Model, config: LimitConfig | ProcessConfig, luminosity: float | None
+) -> ExpectedEvents:
+    """Return the expected number of events of a model's process."""
+    scale = {"luminosity": float(luminosity or 0.0), "efficiency": config.efficiency}
+    if config.cross_section:
+        dim = len(model.metadata.events.parameter_names)
+        return ExpectedEvents(polynomial_cross_section(config.cross_section, dim), **scale)
+    simulator = simulator_of(model)
+    return rate_of(simulator if simulator is not None else "imported events", **scale)
+
+
+def _index(name: str, names: Sequence[str]) -> int:
+    """Return the column of a parameter."""
+    if name not in names:
+        raise UnknownNameError("parameter of the model", name, names)
+    return list(names).index(name)
