@@ -93,6 +93,11 @@ class GridPosterior:
         """Return the posterior of one of D data sets."""
         return GridPosterior(*(getattr(self, field.name)[row] for field in fields(self)))
 
+    @property
+    def box(self) -> Box:
+        """Lower and upper ends of the grid, each with shape (p,) or (D, p)."""
+        return self.axes[..., 0], self.axes[..., -1]
+
     def within(self, settings: GridSettings) -> bool:
         """Whether the errors of all data sets are small enough."""
         small = (self.error <= settings.tolerance) & (self.shape_error <= settings.shape_tolerance)
@@ -229,15 +234,25 @@ def grid_posterior(
         )
     settings = settings or GridSettings()
     batched = data_sets is not None
-    evaluate = Evaluator(log_posterior, batched)
-    box = _find_box(log_posterior, previews, search_box(prior, data_sets or 1), batched)
+    evaluate, whole = Evaluator(log_posterior, batched), search_box(prior, data_sets or 1)
+    if previews:
+        box = whole
+        for preview in previews:
+            box = zoom(Evaluator(preview, batched), box)
+        result = _fill(evaluate, narrow(evaluate, box), settings)
+    # A part of the events that misleads costs time, never the truth.
+    if not previews or not fades(result.log_density, result.box, whole):
+        result = _fill(evaluate, zoom(evaluate, whole), settings)
+    return result if batched else result[0]
+
+
+def _fill(evaluate: Evaluator, box: Box, settings: GridSettings) -> GridPosterior:
+    """Compute the posterior in boxes around its mass."""
     polynomial = _fit(evaluate, box, settings.interpolation_tolerance)
     if polynomial is None:
-        result = _refine(lambda nodes, known: evaluate(even_axes(box, nodes), known), box, settings)
-    else:
-        result = _refine(lambda nodes, _: polynomial(nodes), box, settings)
-        result = replace(result, interpolation_error=polynomial.error)
-    return result[0] if data_sets is None else result
+        return _refine(lambda nodes, known: evaluate(even_axes(box, nodes), known), box, settings)
+    result = _refine(lambda nodes, _: polynomial(nodes), box, settings)
+    return replace(result, interpolation_error=polynomial.error)
 
 
 @dataclass(frozen=True)
@@ -245,35 +260,16 @@ class _Polynomial:
     """Polynomials through the log-density of D data sets at Chebyshev nodes.
 
     Arguments:
-        box: The boxes that the nodes fill.
         values: Log-density at the nodes, with shape (D, n) or (D, n, n).
         error: What the last doubling of the nodes changed, with shape (D,).
     """
 
-    box: Box
     values: Tensor
     error: Tensor
 
     def __call__(self, nodes: int) -> Tensor:
         """Log-density on an evenly spaced grid: (D, M) or (D, M, M)."""
         return interpolate(self.values, torch.linspace(0.0, 1.0, nodes, dtype=torch.float64))
-
-
-def _find_box(
-    density: LogPosterior, previews: Sequence[LogPosterior], whole: Box, batched: bool
-) -> Box:
-    """Return the boxes of the mass, found by parts of the events where there are any."""
-    evaluate = Evaluator(density, batched)
-    if not previews:
-        return zoom(evaluate, whole)
-    box = whole
-    for preview in previews:
-        box = zoom(Evaluator(preview, batched), box)
-    box = narrow(evaluate, box)
-    if fades(evaluate(smooth_axes(box, 3)), box, whole):
-        return box
-    # A part of the events that misleads costs time, never the truth.
-    return zoom(evaluate, whole)
 
 
 def _fit(evaluate: Evaluator, box: Box, tolerance: float) -> _Polynomial | None:
@@ -288,7 +284,7 @@ def _fit(evaluate: Evaluator, box: Box, tolerance: float) -> _Polynomial | None:
         wrong = (foretold - peak).exp() - (values - peak).exp()
         error = torch.nan_to_num(wrong.abs().flatten(1).amax(1), nan=torch.inf)
         if (error <= tolerance).all():
-            return _Polynomial(box, values, error)
+            return _Polynomial(values, error)
     return None
 
 
