@@ -9,6 +9,7 @@ from lfi_mflow.inference.histograms import (
     pyhf_workspace,
     quantile_edges,
 )
+from lfi_mflow.inference.hmc import sample_by_gradient
 from lfi_mflow.inference.likelihood import (
     EventSetLikelihood,
     LogPosterior,
@@ -65,6 +66,7 @@ __all__ = [
     "pyhf_workspace",
     "quantile_edges",
     "r_hat",
+    "sample_by_gradient",
     "sample_posterior",
     "score_events",
     "write_scores",

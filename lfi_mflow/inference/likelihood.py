@@ -23,6 +23,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 from lfi_mflow.errors import DataError, InputError
 from lfi_mflow.flows.flow import EncodedEvents, Flow
@@ -50,6 +51,9 @@ DEFAULT_MAX_ELEMENTS = 2**16
 """Pairs of event and theta per call: large enough to hide the call overhead of a
 flow, small enough to keep its activations near 100 MB."""
 
+_CPU_MAX_ELEMENTS = 2**14
+"""The same on a CPU, where smaller activations stay in its caches."""
+
 _DOUBLE_FROM = 20_000
 
 _PREVIEW, _GROWTH = 1_000, 32
@@ -67,7 +71,8 @@ class EventSetLikelihood:
         known: Parameters that differ from event to event and are known for each: index of
             the column of theta -> values, with shape (N,) or (D, N). The likelihood is then
             a function of the other columns, in their order.
-        max_elements: Pairs of event and theta that go through the flow at a time.
+        max_elements: Pairs of event and theta that go through the flow at a time; None
+            for a number that suits the device.
 
     Attributes:
         encoded: Latents, distances and constants, with leading shape (N,) or (D, N).
@@ -90,12 +95,14 @@ class EventSetLikelihood:
         x: Tensor,
         *,
         known: Mapping[int, Tensor] | None = None,
-        max_elements: int = DEFAULT_MAX_ELEMENTS,
+        max_elements: int | None = None,
     ) -> None:
         check_events(tuple(x.shape), flow.data_dim)
         double = x.shape[-2] >= _DOUBLE_FROM and x.device.type != "mps"  # it has no float64
         self._flow = copy.deepcopy(flow).double() if double else flow
         self._known = KnownParameters.of(known, flow.theta_dim, x) if known else None
+        if max_elements is None:
+            max_elements = _CPU_MAX_ELEMENTS if x.device.type == "cpu" else DEFAULT_MAX_ELEMENTS
         dim = len(self._known.others) if self._known else flow.theta_dim
         self._layout = Layout.of(tuple(x.shape), dim, max_elements)
         self._take(_encode(flow, x, max_elements))
@@ -120,7 +127,9 @@ class EventSetLikelihood:
         flat = self._layout.flatten(theta).to(self._u)
         differentiate = torch.is_grad_enabled() and theta.requires_grad
         with torch.set_grad_enabled(differentiate):
-            total = self._layout.add_up(self._sum_of_terms, flat) + self._constant[:, None]
+            several = self._layout.has_several_blocks(flat.shape[1])
+            terms = self._forgetful_sum if differentiate and several else self._sum_of_terms
+            total = self._layout.add_up(terms, flat) + self._constant[:, None]
         return total.reshape(theta.shape[:-1]).to(theta.device)
 
     def previews(self) -> list[EventSetLikelihood]:
@@ -151,6 +160,15 @@ class EventSetLikelihood:
     def _sum_of_terms(self, block: Block, theta: Tensor) -> Tensor:
         """Sum of the terms of a block: theta (D', T', p) -> (D', T')."""
         return sum_events(self.terms(block, theta))
+
+    def _forgetful_sum(self, block: Block, theta: Tensor) -> Tensor:
+        """Sum of the terms of a block that is evaluated again for its gradient.
+
+        What a gradient needs of one block fits into memory, that of all blocks does not.
+        """
+        return checkpoint(
+            self._sum_of_terms, block, theta, use_reentrant=False, preserve_rng_state=False
+        )
 
     def _part(self, events: int) -> EventSetLikelihood:
         """Return the likelihood of some of the events of each set."""
