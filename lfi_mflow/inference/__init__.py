@@ -2,6 +2,7 @@
 
 from lfi_mflow.inference.comparison import DensityComparison, compare_densities
 from lfi_mflow.inference.convergence import Convergence, convergence, ess_bulk, ess_tail, r_hat
+from lfi_mflow.inference.ensembles import infer_by_ensemble
 from lfi_mflow.inference.grid import GridPosterior, GridSettings, grid_posterior
 from lfi_mflow.inference.histograms import (
     Histogram,
@@ -18,6 +19,7 @@ from lfi_mflow.inference.likelihood import (
     log_prior,
 )
 from lfi_mflow.inference.mcmc import Draws, McmcSettings, sample_posterior
+from lfi_mflow.inference.mixture import MixtureLikelihood
 from lfi_mflow.inference.moving import MovingManifoldLikelihood, likelihood_of
 from lfi_mflow.inference.off_manifold import (
     lie_off_manifold,
@@ -40,6 +42,7 @@ __all__ = [
     "Histogram",
     "LogPosterior",
     "McmcSettings",
+    "MixtureLikelihood",
     "MovingManifoldLikelihood",
     "ObservedEvents",
     "Posterior",
@@ -55,6 +58,7 @@ __all__ = [
     "event_scores",
     "fill_histogram",
     "grid_posterior",
+    "infer_by_ensemble",
     "infer_posterior",
     "lie_off_manifold",
     "likelihood_of",

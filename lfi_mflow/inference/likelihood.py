@@ -107,6 +107,11 @@ class EventSetLikelihood:
         self._layout = Layout.of(tuple(x.shape), dim, max_elements)
         self._take(_encode(flow, x, max_elements))
 
+    @property
+    def layout(self) -> Layout:
+        """How the sets of events meet parameter points."""
+        return self._layout
+
     def _take(self, encoded: EncodedEvents) -> None:
         """Keep what the chart says of the events."""
         self.encoded = encoded
@@ -156,6 +161,16 @@ class EventSetLikelihood:
         if self._known is None:
             return self._flow.log_prob_latent(u, theta.unsqueeze(2))
         return self._flow.log_prob_latent(u, self._known.complete(theta, block))
+
+    def full_terms(self, block: Block, theta: Tensor) -> Tensor:
+        """Log-likelihood of each event of a block: theta (D', T', p) -> (D', T', N')."""
+        constants = self._constants[block.sets, None, block.events]
+        return self.terms(block, theta) + constants.to(self._u)
+
+    def _share(self, other: EventSetLikelihood) -> None:
+        """Take the events and their layout from another likelihood, but no constant."""
+        self._layout, self._u, self.encoded = other._layout, other._u, other.encoded
+        self._constant = torch.zeros(self._layout.events[0], dtype=torch.float64)
 
     def _sum_of_terms(self, block: Block, theta: Tensor) -> Tensor:
         """Sum of the terms of a block: theta (D', T', p) -> (D', T')."""
