@@ -130,7 +130,7 @@ class Posterior:
         }
         diverging = None if draws.diverging is None else draws.diverging.numpy()
         if diverging is not None:
-            sampler["divergences"] = int(diverging.sum())
+            sampler |= {"divergences": int(diverging.sum()), "draws": diverging.size}
         return cls(
             parameters=tuple(parameters),
             draws=theta,
