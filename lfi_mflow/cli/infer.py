@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,10 @@ __all__ = ["command", "read_events"]
 
 _COLUMNS = ("mean", "sd", "q16", "q50", "q84", "r_hat", "ess")
 _R_HAT_LIMIT = 1.01
+_GRID_LIMIT = 0.01  # of the error of mean and width, in widths
+_DIVERGENCES_LIMIT = 1e-3  # share of the draws
+_SPREAD_LIMIT = 0.5  # of the means of several models, in widths
+_NOT_TO_BE_TRUSTED = 3  # exit status of a posterior that was written all the same
 _ROWS = 10
 
 
@@ -50,9 +54,10 @@ _ROWS = 10
         "lfi-mflow infer model.mflow --observed data.root --tree events --observable px \\",
         "    --observable py --observable 'm = sqrt(E**2 - px**2 - py**2)' -o posterior.nc",
         "lfi-mflow infer model.mflow --observed data.root --mapping map.toml --json -o p.nc",
+        "lfi-mflow infer a.mflow b.mflow c.mflow --observed observed.h5 -o posterior.nc",
     )
 )
-@click.argument("model", type=FILE)
+@click.argument("models", metavar="MODEL...", type=FILE, nargs=-1, required=True)
 @click.option(
     "--observed",
     type=FILE,
@@ -66,10 +71,20 @@ _ROWS = 10
 )
 @click.option(
     "--method",
-    type=click.Choice(["mcmc", "grid"]),
-    default="mcmc",
+    type=click.Choice(["auto", "mcmc", "hmc", "grid"]),
+    default="auto",
     show_default=True,
-    help="Markov chains, or an adaptive grid for one or two parameters.",
+    help="Markov chains of an ensemble (mcmc) or guided by the gradient (hmc), or a grid for one "
+    "or two parameters; auto takes the grid for those if there are more than 1,000 events, hmc "
+    "for more than 10 parameters, and mcmc otherwise.",
+)
+@click.option(
+    "--condition",
+    "conditions",
+    multiple=True,
+    metavar="NAME",
+    help="A parameter that is known for each event: its values are read from the observed file, "
+    "and the prior is that of the others. Repeat it for several.",
 )
 @click.option(
     "--limits",
@@ -91,25 +106,47 @@ _ROWS = 10
 @force_option
 @json_option
 def command(
-    model: Path, observed: Path, output: Path, *, force: bool, as_json: bool, **options: Any
-) -> None:
+    models: tuple[Path, ...],
+    observed: Path,
+    output: Path,
+    *,
+    force: bool,
+    as_json: bool,
+    **options: Any,
+) -> int:
     """Infer the parameters of observed events.
 
     MODEL is a model file. All events share one value of the parameters. The columns of
     a foreign file come from the options, or else from the mapping the model's own events
     were imported with, or else from branches named like the observables. The prior is
     that of the training events unless --prior is given.
+
+    Several models of the same parameters and observables are taken as one: the
+    likelihood is that of their mixture, and the spread of mean and width between the
+    posteriors of the members is reported.
+
+    The exit status is 3 if the posterior was written but is not to be trusted: the chains
+    have not mixed (R-hat above 1.01), more than one trajectory in a thousand diverged, or the
+    grid has not resolved it.
     """
-    claim_output(output, model, observed, force=force)
+    claim_output(output, *models, observed, force=force)
     from lfi_mflow.flows import load_model
     from lfi_mflow.training import resolve_device
 
     with limited_threads(options["threads"]):
-        trained = load_model(model, resolve_device(options["device"]))
-        events, report = read_events(trained, observed, options)
-        posterior = _infer(trained, model, observed, events, options)
+        device = resolve_device(options["device"])
+        trained = [load_model(model, device) for model in models]
+        events, report = read_events(trained[0], observed, options)
+        posterior = _infer(trained, events, options)
+        source = {"model": ", ".join(map(str, models)), "observed": str(observed)}
+        provenance = {**posterior.provenance, **source}
+        posterior = dataclasses.replace(posterior, provenance=provenance)
         posterior.save(output)
     _show(posterior, output, report, as_json=as_json)
+    doubts = _doubts(posterior.summary())
+    for words in doubts:
+        warn(words)
+    return _NOT_TO_BE_TRUSTED if doubts else 0
 
 
 def read_events(model: Model, path: Path, options: dict[str, Any]) -> tuple[Events, ImportReport]:
@@ -123,6 +160,7 @@ def read_events(model: Model, path: Path, options: dict[str, Any]) -> tuple[Even
             metadata, options["mapping_path"], options["tree"], options["observables"]
         ),
         metadata.events.observable_names,
+        conditions=options["conditions"],
         drop_nonfinite=options["drop_nonfinite"],
     )
     if report.kept < report.read:
@@ -139,24 +177,22 @@ def read_events(model: Model, path: Path, options: dict[str, Any]) -> tuple[Even
     return events[:wanted], report
 
 
-def _infer(
-    model: Model, model_path: Path, observed: Path, events: Events, options: dict[str, Any]
-) -> Posterior:
+def _infer(models: Sequence[Model], events: Events, options: dict[str, Any]) -> Posterior:
     """Compute the posterior."""
-    from lfi_mflow.inference import infer_posterior
+    from lfi_mflow.inference import infer_by_ensemble, infer_posterior
 
-    prior = inference_prior(model.metadata.events, options["prior"])
+    conditions = options["conditions"]
+    settings = {
+        "method": options["method"],
+        "prior": inference_prior(models[0].metadata.events, options["prior"], conditions),
+        "seed": options["seed"],
+        "known": dict(zip(conditions, events.theta.T, strict=False)),
+    }
     with working(f"inferring from {len(events):,} events"):
-        posterior = infer_posterior(
-            model,
-            events.x,
-            method=options["method"],
-            prior=prior,
-            seed=options["seed"],
-            moving_manifold=options["moving_manifold"],
-        )
-    source = {"model": str(model_path), "observed": str(observed)}
-    return dataclasses.replace(posterior, provenance={**posterior.provenance, **source})
+        if len(models) > 1:
+            return infer_by_ensemble(models, events.x, **settings)
+        moving = options["moving_manifold"]
+        return infer_posterior(models[0], events.x, moving_manifold=moving, **settings)
 
 
 def _show(posterior: Posterior, output: Path, report: ImportReport, *, as_json: bool) -> None:
@@ -164,7 +200,9 @@ def _show(posterior: Posterior, output: Path, report: ImportReport, *, as_json: 
     summary = posterior.summary()
     if not as_json:
         rows = [_row(name, row) for name, row in summary["parameters"].items()]
-        show_table(("parameter", "mean", "sd", "q16", "q50", "q84", "R-hat", "ESS"), rows)
+        several = "members" in summary["sampler"]
+        spread = ("± mean", "± sd") if several else ()
+        show_table(("parameter", "mean", "sd", "q16", "q50", "q84", "R-hat", "ESS", *spread), rows)
     _warn(summary, posterior)
     n_events = len(posterior.observed)
     record = {
@@ -193,11 +231,38 @@ def _warn(summary: Mapping[str, Any], posterior: Posterior) -> None:
             f"come from elsewhere{_outliers(posterior)}; the posterior does not know of it"
         )
     for name, row in summary["parameters"].items():
-        if row["r_hat"] is not None and row["r_hat"] > _R_HAT_LIMIT:
+        if row.get("mean_spread", 0.0) > _SPREAD_LIMIT * row["sd"]:
             warn(
-                f"the chains of {name} have not mixed (R-hat {row['r_hat']:.3f}): do not trust its "
-                "mean and quantiles; try --method grid or another --seed"
+                f"the models disagree about {name}: their posterior means spread by "
+                f"{row['mean_spread']:.2g}, beside a width of {row['sd']:.2g}; train longer or "
+                "on more events"
             )
+
+
+def _doubts(summary: Mapping[str, Any]) -> list[str]:
+    """Say in words why the sampler has not done its work; empty if it has."""
+    words = []
+    for name, row in summary["parameters"].items():
+        r_hat = row["r_hat"]
+        if r_hat is None or r_hat > _R_HAT_LIMIT:
+            value = "unknown" if r_hat is None else f"{r_hat:.3f}"
+            words.append(
+                f"the chains of {name} have not mixed (R-hat {value}): do not trust its "
+                "mean and quantiles; try another --method or another --seed"
+            )
+    sampler = summary["sampler"]
+    if sampler.get("divergences", 0) > _DIVERGENCES_LIMIT * sampler.get("draws", 0):
+        words.append(
+            f"{sampler['divergences']:,} trajectories diverged: the posterior has a corner that "
+            "they do not reach; try --method mcmc"
+        )
+    error = sampler.get("error", 0.0)
+    if error is None or error > _GRID_LIMIT:
+        words.append(
+            "the grid has not resolved the posterior (error of mean and width "
+            f"{'unknown' if error is None else f'{error:.2g}'}): try --method mcmc"
+        )
+    return words
 
 
 def _outliers(posterior: Posterior) -> str:
@@ -215,7 +280,8 @@ def _row(name: str, row: Mapping[str, float | None]) -> tuple[str, ...]:
     r_hat, ess = row["r_hat"], row["ess"]
     values.append("-" if r_hat is None else f"{r_hat:.3f}")
     values.append("-" if ess is None else f"{ess:.0f}")
-    return name, *values
+    spread = [_number(row[key]) for key in ("mean_spread", "sd_spread") if key in row]
+    return name, *values, *spread
 
 
 def _number(value: float | None) -> str:

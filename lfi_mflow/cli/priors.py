@@ -41,12 +41,15 @@ def read_prior(text: str, parameters: Sequence[Parameter]) -> Prior:
     return prior_from_mapping(table["prior"], parameters)
 
 
-def inference_prior(events: EventMetadata, text: str | None) -> Prior:
+def inference_prior(
+    events: EventMetadata, text: str | None, conditions: Sequence[str] = ()
+) -> Prior:
     """Return the prior of the user, or else the one of the training events.
 
     Arguments:
         events: What the model knows of its training events.
         text: What the user gave, None for nothing.
+        conditions: Names of parameters that are known and need no prior.
 
     Raises:
         InputError: If the prior reaches where the model has seen no events.
@@ -54,14 +57,18 @@ def inference_prior(events: EventMetadata, text: str | None) -> Prior:
     """
     from lfi_mflow.simulation import Prior, default_prior
 
-    trained = None if events.prior is None else Prior.from_table(events.prior)
+    wanted = [parameter for parameter in events.parameters if parameter.name not in conditions]
+    trained = None
+    if events.prior is not None:
+        rows = zip(events.parameters, events.prior, strict=True)
+        trained = Prior.from_table([row for parameter, row in rows if parameter in wanted])
     if text is None:
-        return default_prior(events.parameters) if trained is None else trained
+        return default_prior(wanted) if trained is None else trained
     if trained is None:
-        return read_prior(text, events.parameters)
+        return read_prior(text, wanted)
     # Outside the training prior the model extrapolates, and says nothing of it.
     parameters = [
         dataclasses.replace(parameter, low=float(low), high=float(high))
-        for parameter, low, high in zip(events.parameters, trained.low, trained.high, strict=True)
+        for parameter, low, high in zip(wanted, trained.low, trained.high, strict=True)
     ]
     return read_prior(text, parameters)

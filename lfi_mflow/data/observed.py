@@ -26,6 +26,7 @@ def read_observed(
     mapping: ColumnMapping | None,
     observables: Sequence[str],
     *,
+    conditions: Sequence[str] = (),
     drop_nonfinite: bool = False,
 ) -> tuple[Events, ImportReport]:
     """Read observed events, from an event file or a foreign file, into memory.
@@ -33,22 +34,46 @@ def read_observed(
     Arguments:
         path: An event file (``.h5``), or a file that :func:`import_events` reads.
         mapping: Where the observables stand in a foreign file; None if its
-            columns have the names of the observables. Parameters are left out.
+            columns have the names of the observables. Parameters that are no conditions
+            are left out.
         observables: The names of the model's observables.
+        conditions: Names of parameters that are known for each event.
         drop_nonfinite: Drop and count events with NaN or infinite values.
 
     Returns:
-        The events and what became of the rows; theta has no columns if it is unknown.
+        The events and what became of the rows. Theta has the conditions as its columns;
+        without any, those of an event file, or none.
 
     Raises:
-        ModelMismatchError: If the file or the mapping has other observables.
+        ModelMismatchError: If the file or the mapping has other observables, or a
+            condition is missing.
         DataError: If values are not finite.
         InputError: If the file cannot be read, see :func:`import_events`.
     """
+    if mapping is None and conditions and Path(path).suffix.lower() not in _SUFFIXES:
+        mapping = ColumnMapping(None, tuple(f"`{name}`" for name in observables))
     if mapping is not None:
-        mapping = replace(mapping, parameters=())
+        mapping = replace(mapping, parameters=_condition_texts(mapping, conditions))
     source = open_observed(path, mapping, observables, drop_nonfinite=drop_nonfinite)
-    return Events.concatenate([events for _, events in source.blocks()]), source.report
+    missing = [name for name in conditions if name not in source.parameters]
+    if missing:
+        raise ModelMismatchError(
+            f"the condition(s) {', '.join(missing)} among the columns of theta in {path}",
+            ", ".join(source.parameters) or "none",
+            "give a file that holds their value for each event",
+        )
+    events = Events.concatenate([events for _, events in source.blocks()])
+    if conditions:
+        columns = [source.parameters.index(name) for name in conditions]
+        events = replace(events, theta=events.theta[:, columns])
+    return events, source.report
+
+
+def _condition_texts(mapping: ColumnMapping, conditions: Sequence[str]) -> tuple[str, ...]:
+    """Return where conditions stand: as the mapping says, or in branches of their names."""
+    columns = zip(mapping.parameter_columns, mapping.parameters, strict=True)
+    said = {column.name: text for column, text in columns}
+    return tuple(said.get(name, f"{name} = `{name}`") for name in conditions)
 
 
 @dataclass(frozen=True)

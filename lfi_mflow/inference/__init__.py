@@ -2,6 +2,7 @@
 
 from lfi_mflow.inference.comparison import DensityComparison, compare_densities
 from lfi_mflow.inference.convergence import Convergence, convergence, ess_bulk, ess_tail, r_hat
+from lfi_mflow.inference.ensembles import infer_by_ensemble
 from lfi_mflow.inference.exact_ratio import ExactRatioLikelihood, exact_likelihood
 from lfi_mflow.inference.experiment import (
     Constraint,
@@ -18,6 +19,7 @@ from lfi_mflow.inference.histograms import (
     pyhf_workspace,
     quantile_edges,
 )
+from lfi_mflow.inference.hmc import sample_by_gradient
 from lfi_mflow.inference.likelihood import (
     EventSetLikelihood,
     LogPosterior,
@@ -28,7 +30,7 @@ from lfi_mflow.inference.likelihood import (
 from lfi_mflow.inference.limits import LEVELS, Sensitivity, Toys, find_limits
 from lfi_mflow.inference.limits_file import Limits
 from lfi_mflow.inference.mcmc import Draws, McmcSettings, sample_posterior
-from lfi_mflow.inference.mixture import MixtureLikelihood, Process
+from lfi_mflow.inference.mixture import MixtureLikelihood
 from lfi_mflow.inference.moving import MovingManifoldLikelihood, likelihood_of
 from lfi_mflow.inference.neyman import NeymanSettings
 from lfi_mflow.inference.off_manifold import (
@@ -37,6 +39,7 @@ from lfi_mflow.inference.off_manifold import (
     off_manifold_p_value,
 )
 from lfi_mflow.inference.posterior import ObservedEvents, Posterior, load_posterior
+from lfi_mflow.inference.processes import Process, ProcessLikelihood
 from lfi_mflow.inference.rates import ExpectedEvents
 from lfi_mflow.inference.ratios import RatioLikelihood
 from lfi_mflow.inference.run import infer_posterior
@@ -69,6 +72,7 @@ __all__ = [
     "ObservedEvents",
     "Posterior",
     "Process",
+    "ProcessLikelihood",
     "RatioLikelihood",
     "ScoreFile",
     "ScoreMetadata",
@@ -88,6 +92,7 @@ __all__ = [
     "fill_histogram",
     "find_limits",
     "grid_posterior",
+    "infer_by_ensemble",
     "infer_posterior",
     "lie_off_manifold",
     "likelihood_of",
@@ -100,6 +105,7 @@ __all__ = [
     "pyhf_workspace",
     "quantile_edges",
     "r_hat",
+    "sample_by_gradient",
     "sample_posterior",
     "score_events",
     "write_scores",

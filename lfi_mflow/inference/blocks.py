@@ -62,6 +62,10 @@ class Layout:
             total[block.sets, block.thetas] += terms(block, theta[block.sets, block.thetas])
         return total
 
+    def has_several_blocks(self, points: int) -> bool:
+        """Whether T parameter points per set take more than one call."""
+        return math.prod(self.events) * points > self.max_elements
+
     def _blocks(self, points: int) -> Iterator[Block]:
         """Cut sets x points x events into blocks; events are cut last."""
         sets, events = self.events

@@ -1,14 +1,19 @@
 """The posterior on a grid, for one or two parameters: exact, and no chain to judge.
 
 A coarse grid over the prior finds where the mass is; the box shrinks to it, as
-often as it takes; then the nodes are doubled until evidence, mean and width no
-longer change. Between nodes the density is linear, so that quantiles and draws
-belong to one density, and a smooth posterior that fades inside the box is
-integrated with an error that falls exponentially with the number of nodes.
+often as it takes. Inside the box the log-density is interpolated by a polynomial
+through its values at Chebyshev nodes, whose number is doubled until the values at
+the new nodes are those that the old ones foretold; where that does not come to
+pass, the log-density is evaluated at every node of the grid. The nodes of the grid
+are doubled until evidence, mean and width no longer change. Between them the
+density is linear, so that quantiles and draws belong to one density, and a smooth
+posterior that fades inside the box is integrated with an error that falls
+exponentially with their number.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 
@@ -16,18 +21,29 @@ import torch
 from torch import Generator, Tensor
 
 from lfi_mflow.errors import ConfigError, InputError
+from lfi_mflow.inference.chebyshev import chebyshev_nodes, interpolate
 from lfi_mflow.inference.likelihood import LogPosterior
 from lfi_mflow.inference.piecewise_linear import locate, quantiles
-from lfi_mflow.simulation.priors import Normal, Prior
+from lfi_mflow.inference.windows import (
+    Box,
+    Evaluator,
+    even_axes,
+    every_second_of,
+    fades,
+    mesh,
+    narrow,
+    search_box,
+    smooth_axes,
+    zoom,
+)
+from lfi_mflow.simulation.priors import Prior
 
 __all__ = ["GridPosterior", "GridSettings", "grid_posterior"]
 
-_DEPTH = 25.0  # log-density below the maximum where the mass ends: e^-25 is nothing
-_PRIOR_WIDTHS = 10.0  # a normal prior is searched over this many standard deviations
-_MAX_ZOOMS = 60
-_ZOOM_NODES = {1: 33, 2: 25}
 _FIRST_NODES = {1: 129, 2: 65}
 _MAX_NODES = {1: 8193, 2: 513}
+_SMOOTH_NODES = 9
+_MAX_SMOOTH_NODES = {1: 65, 2: 33}
 
 
 @dataclass(frozen=True)
@@ -39,10 +55,13 @@ class GridSettings:
             standard deviation in units of the latter.
         shape_tolerance: Largest integral of the absolute difference between the
             density and its linear interpolation, which draws and quantiles follow.
+        interpolation_tolerance: Largest error of the density between the nodes where
+            it was evaluated, relative to its maximum.
     """
 
     tolerance: float = 1e-3
     shape_tolerance: float = 2e-2
+    interpolation_tolerance: float = 3e-3
 
 
 @dataclass(frozen=True)
@@ -58,6 +77,9 @@ class GridPosterior:
         error: Largest estimated error, with shape () or (D,); see :class:`GridSettings`.
         shape_error: Estimated integral of the absolute error of interpolation, with
             shape () or (D,).
+        interpolation_error: Largest error of the density that new nodes showed in the
+            polynomial before the last, relative to the maximum; zero where the density
+            was evaluated at every node. With shape () or (D,).
     """
 
     axes: Tensor
@@ -65,10 +87,16 @@ class GridPosterior:
     log_evidence: Tensor
     error: Tensor
     shape_error: Tensor
+    interpolation_error: Tensor
 
     def __getitem__(self, row: int) -> GridPosterior:
         """Return the posterior of one of D data sets."""
         return GridPosterior(*(getattr(self, field.name)[row] for field in fields(self)))
+
+    @property
+    def box(self) -> Box:
+        """Lower and upper ends of the grid, each with shape (p,) or (D, p)."""
+        return self.axes[..., 0], self.axes[..., -1]
 
     def within(self, settings: GridSettings) -> bool:
         """Whether the errors of all data sets are small enough."""
@@ -83,7 +111,7 @@ class GridPosterior:
     @property
     def nodes(self) -> Tensor:
         """Nodes, with shape (M, p), (M, M, p) or the same after a leading D."""
-        return _mesh(self.axes)
+        return mesh(self.axes)
 
     @property
     def evidence(self) -> Tensor:
@@ -183,6 +211,7 @@ def grid_posterior(
     *,
     data_sets: int | None = None,
     settings: GridSettings | None = None,
+    previews: Sequence[LogPosterior] = (),
 ) -> GridPosterior:
     """Compute a posterior, or D posteriors at once, on adaptive grids.
 
@@ -191,6 +220,9 @@ def grid_posterior(
         prior: The prior that is part of ``log_posterior``; its support is searched.
         data_sets: Number of data sets; None for one without a leading dimension.
         settings: How fine the grids are.
+        previews: Log-posteriors of parts of the events, which cost less; the first
+            is that of the smallest part. They only find the window, see
+            :meth:`EventSetLikelihood.previews`.
 
     Raises:
         ConfigError: If there are more than two parameters.
@@ -201,122 +233,79 @@ def grid_posterior(
             "one or two parameters for a grid", str(prior.dim), "use the method mcmc instead"
         )
     settings = settings or GridSettings()
-    evaluate = _Evaluator(log_posterior, data_sets is not None)
-    low, high = _search_box(prior, data_sets or 1)
-    low, high = _zoom(evaluate, low, high)
-    axes = _axes(low, high, _FIRST_NODES[prior.dim])
-    log_density = evaluate(axes)
-    result = _normalise(axes, log_density)
-    while not result.within(settings) and axes.shape[-1] < _MAX_NODES[prior.dim]:
-        axes = _axes(low, high, 2 * axes.shape[-1] - 1)
-        log_density = evaluate(axes, log_density)
-        result = _normalise(axes, log_density)
-    return result[0] if data_sets is None else result
+    batched = data_sets is not None
+    evaluate, whole = Evaluator(log_posterior, batched), search_box(prior, data_sets or 1)
+    if previews:
+        box = whole
+        for preview in previews:
+            box = zoom(Evaluator(preview, batched), box)
+        result = _fill(evaluate, narrow(evaluate, box), settings)
+    # A part of the events that misleads costs time, never the truth.
+    if not previews or not fades(result.log_density, result.box, whole):
+        result = _fill(evaluate, zoom(evaluate, whole), settings)
+    return result if batched else result[0]
 
 
-class _Evaluator:
-    """The log-posterior at the nodes of grids: axes (D, p, M) -> (D, M) or (D, M, M)."""
-
-    def __init__(self, log_posterior: LogPosterior, batched: bool) -> None:
-        self._log_posterior = log_posterior
-        self._batched = batched
-
-    def __call__(self, axes: Tensor, every_second: Tensor | None = None) -> Tensor:
-        """Evaluate at the nodes, or at those between ``every_second``, which is known."""
-        nodes = _mesh(axes)
-        value = torch.full(nodes.shape[:-1], torch.nan, dtype=torch.float64)
-        if every_second is not None:
-            value[_every_second(value)] = every_second
-        new = torch.isnan(value[0])
-        wanted = nodes[:, new]
-        with torch.no_grad():
-            found = self._log_posterior(wanted if self._batched else wanted[0])
-        value[:, new] = found.to("cpu", torch.float64).reshape(wanted.shape[:-1])
-        broken = torch.isnan(value)
-        if broken.any():
-            raise InputError(
-                "a log-posterior that is a number",
-                f"NaN at theta = {tuple(nodes[broken][0].tolist())}",
-                "narrow the prior to where the model was trained, or train it again",
-            )
-        if torch.isneginf(value).flatten(1).all(1).any():
-            raise InputError(
-                "a posterior density above zero somewhere in the prior",
-                f"zero at all {value[0].numel()} nodes of a grid",
-                "check that the observed events and the prior belong to this model",
-            )
-        return value
+def _fill(evaluate: Evaluator, box: Box, settings: GridSettings) -> GridPosterior:
+    """Compute the posterior in boxes around its mass."""
+    polynomial = _fit(evaluate, box, settings.interpolation_tolerance)
+    if polynomial is None:
+        return _refine(lambda nodes, known: evaluate(even_axes(box, nodes), known), box, settings)
+    result = _refine(lambda nodes, _: polynomial(nodes), box, settings)
+    return replace(result, interpolation_error=polynomial.error)
 
 
-def _search_box(prior: Prior, data_sets: int) -> tuple[Tensor, Tensor]:
-    """Where to look for the posterior: lower and upper ends, each with shape (D, p)."""
-    ends = [
-        (m.mean - _PRIOR_WIDTHS * m.sd, m.mean + _PRIOR_WIDTHS * m.sd)
-        if isinstance(m, Normal)
-        else (m.low, m.high)
-        for m in prior.marginals
-    ]
-    low, high = torch.tensor(ends, dtype=torch.float64).T
-    return low.expand(data_sets, -1), high.expand(data_sets, -1)
+@dataclass(frozen=True)
+class _Polynomial:
+    """Polynomials through the log-density of D data sets at Chebyshev nodes.
 
-
-def _zoom(evaluate: _Evaluator, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
-    """Shrink the boxes to where the mass is."""
-    dim = low.shape[1]
-    for _ in range(_MAX_ZOOMS):
-        axes = _axes(low, high, _ZOOM_NODES[dim])
-        kept = _may_hold_mass(evaluate(axes))
-        # Per axis, from the node before the first kept one to the node after the last.
-        others = [kept.any(2), kept.any(1)] if dim == 2 else [kept]
-        lines = torch.stack(others, dim=1)
-        number = torch.arange(lines.shape[-1])
-        first = torch.where(lines, number, lines.shape[-1]).amin(-1) - 1
-        last = torch.where(lines, number, -1).amax(-1) + 1
-        new_low = axes.gather(-1, first.clamp(min=0).unsqueeze(-1))[..., 0]
-        new_high = axes.gather(-1, last.clamp(max=lines.shape[-1] - 1).unsqueeze(-1))[..., 0]
-        shrunk = bool(((new_high - new_low) < 0.7 * (high - low)).any())
-        low, high = new_low, new_high
-        if not shrunk:
-            break
-    return low, high
-
-
-def _may_hold_mass(log_density: Tensor) -> Tensor:
-    """Nodes near which there can be mass, for a density with shape (D, M) or (D, M, M).
-
-    On a coarse grid the peak lies between nodes: for a parabola it is at most an
-    eighth of the second difference above the nearest node. Twice that is allowed.
+    Arguments:
+        values: Log-density at the nodes, with shape (D, n) or (D, n, n).
+        error: What the last doubling of the nodes changed, with shape (D,).
     """
-    bound = log_density.clone()
-    for dim in range(1, log_density.ndim):
-        second = log_density.diff(n=2, dim=dim).abs()
-        second = torch.where(torch.isfinite(second), second, 0.0)
-        ends = [second.narrow(dim, 0, 1), second, second.narrow(dim, second.shape[dim] - 1, 1)]
-        bound += 0.25 * torch.cat(ends, dim=dim)
-    peak = log_density.flatten(1).amax(1).reshape(-1, *[1] * (log_density.ndim - 1))
-    return bound >= peak - _DEPTH
+
+    values: Tensor
+    error: Tensor
+
+    def __call__(self, nodes: int) -> Tensor:
+        """Log-density on an evenly spaced grid: (D, M) or (D, M, M)."""
+        return interpolate(self.values, torch.linspace(0.0, 1.0, nodes, dtype=torch.float64))
 
 
-def _axes(low: Tensor, high: Tensor, nodes: int) -> Tensor:
-    """Evenly spaced nodes that include both ends: (D, p) -> (D, p, M)."""
-    share = torch.linspace(0.0, 1.0, nodes, dtype=torch.float64)
-    return torch.lerp(low.unsqueeze(-1), high.unsqueeze(-1), share)
+def _fit(evaluate: Evaluator, box: Box, tolerance: float) -> _Polynomial | None:
+    """Interpolate the log-density, or return None where it is not smooth enough."""
+    nodes = _SMOOTH_NODES
+    values = evaluate(smooth_axes(box, nodes))
+    while nodes < _MAX_SMOOTH_NODES[box[0].shape[1]] and torch.isfinite(values).all():
+        nodes = 2 * nodes - 1
+        foretold = interpolate(values, chebyshev_nodes(nodes))
+        values = evaluate(smooth_axes(box, nodes), values)
+        peak = values.flatten(1).amax(1).reshape(-1, *[1] * (values.ndim - 1))
+        wrong = (foretold - peak).exp() - (values - peak).exp()
+        error = torch.nan_to_num(wrong.abs().flatten(1).amax(1), nan=torch.inf)
+        if (error <= tolerance).all():
+            return _Polynomial(values, error)
+    return None
 
 
-def _mesh(axes: Tensor) -> Tensor:
-    """Nodes of a grid: (..., p, M) -> (..., M, p) or (..., M, M, p)."""
-    if axes.shape[-2] == 1:
-        return axes.mT
-    first, second = axes.unbind(-2)
-    size = (*first.shape, first.shape[-1])
-    pair = [first.unsqueeze(-1).expand(size), second.unsqueeze(-2).expand(size)]
-    return torch.stack(pair, dim=-1)
+def _refine(
+    values: Callable[[int, Tensor | None], Tensor], box: Box, settings: GridSettings
+) -> GridPosterior:
+    """Double the nodes until the errors are small: (nodes, every second value) -> values."""
+    dim = box[0].shape[1]
+    nodes, log_density = _FIRST_NODES[dim], None
+    while True:
+        log_density = values(nodes, log_density)
+        result = _normalise(even_axes(box, nodes), log_density)
+        if result.within(settings) or nodes >= _MAX_NODES[dim]:
+            return result
+        nodes = 2 * nodes - 1
 
 
 def _normalise(axes: Tensor, log_density: Tensor) -> GridPosterior:
     """Normalise, and compare with the grid of every second node."""
     fine = _integrate(axes, log_density)
-    coarse = _integrate(axes[..., ::2], log_density[_every_second(log_density)])
+    coarse = _integrate(axes[..., ::2], log_density[every_second_of(log_density)])
     sd = fine.sd
     changes = [
         (fine.log_evidence - coarse.log_evidence).unsqueeze(-1),
@@ -338,11 +327,6 @@ def _normalise(axes: Tensor, log_density: Tensor) -> GridPosterior:
     return replace(fine, error=error, shape_error=shape_error)
 
 
-def _every_second(values: Tensor) -> tuple[slice, ...]:
-    """Index of every second node along each parameter: of (D, M) or (D, M, M)."""
-    return (slice(None), *[slice(None, None, 2)] * (values.ndim - 1))
-
-
 def _integral(axes: Tensor, values: Tensor) -> Tensor:
     """Integrate by the trapezoid rule: (D, p, M), (D, M) or (D, M, M) -> (D,)."""
     for axis in reversed(axes.unbind(1)):
@@ -360,7 +344,7 @@ def _integrate(axes: Tensor, log_density: Tensor) -> GridPosterior:
     evidence = peak + _integral(axes, scaled).log()
     normalised = log_density - evidence.reshape(-1, *ones)
     unknown = torch.full_like(evidence, torch.inf)
-    return GridPosterior(axes, normalised, evidence, unknown, unknown)
+    return GridPosterior(axes, normalised, evidence, unknown, unknown, torch.zeros_like(evidence))
 
 
 def _moment(axes: Tensor, marginals: Tensor, values: Tensor) -> Tensor:

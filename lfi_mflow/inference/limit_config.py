@@ -21,14 +21,14 @@ from lfi_mflow.inference.experiment import (
     domain_of,
 )
 from lfi_mflow.inference.likelihood import LogPosterior
-from lfi_mflow.inference.mixture import (
-    MixtureLikelihood,
+from lfi_mflow.inference.moving import likelihood_of
+from lfi_mflow.inference.processes import (
     Process,
+    ProcessLikelihood,
     mixture_events,
     require_one_chart,
     total_rate,
 )
-from lfi_mflow.inference.moving import likelihood_of
 from lfi_mflow.inference.rates import ExpectedEvents, Rate, polynomial_cross_section, rate_of
 from lfi_mflow.inference.sources import surrogate_events
 from lfi_mflow.simulation import Prior, Simulator, get_simulator
@@ -189,8 +189,8 @@ def _parts(model: Model, config: LimitConfig) -> tuple[LikelihoodFactory, Rate |
 
     precise = [dataclasses.replace(row, flow=copy.deepcopy(row.flow).double()) for row in processes]
 
-    def likelihood(x: torch.Tensor) -> MixtureLikelihood:
-        return MixtureLikelihood(precise if x.ndim == 2 else processes, x)
+    def likelihood(x: torch.Tensor) -> ProcessLikelihood:
+        return ProcessLikelihood(precise if x.ndim == 2 else processes, x)
 
     return likelihood, rate, mixture_events(processes)
 

@@ -30,6 +30,7 @@ References:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Generator, Tensor
@@ -42,7 +43,7 @@ from lfi_mflow.inference.walkers import Kernel, Target, Walkers
 from lfi_mflow.inference.warm_up import MOVES, Gains, Learnt, spread, warm_up
 from lfi_mflow.simulation.priors import Prior
 
-__all__ = ["Draws", "McmcSettings", "sample_posterior"]
+__all__ = ["Chains", "Draws", "McmcSettings", "check_settings", "record_draws", "sample_posterior"]
 
 _PILOT = 32  # steps of the pilot run
 _MOVE_FLOOR = 0.05  # every kind of move keeps at least about this share
@@ -54,7 +55,7 @@ class McmcSettings:
     """How long to sample.
 
     Arguments:
-        chains: Number of walkers per data set; even, at least 4 (p + 1).
+        chains: Number of walkers per data set; even, at least 4 (p + 1) in an ensemble.
         draws: Draws that are kept per chain.
         r_hat: Largest rank-normalised split R-hat that ends sampling.
         ess: Smallest bulk and tail effective sample size that ends sampling.
@@ -81,6 +82,8 @@ class Draws:
         warm_up: Sequential evaluations before the first kept draw.
         evaluations: All sequential evaluations.
         thinning: Steps between two kept draws.
+        diverging: At which draws the trajectory had come off its course, with the shape
+            of ``log_prob``; None for a sampler without trajectories.
     """
 
     theta: Tensor
@@ -90,6 +93,7 @@ class Draws:
     warm_up: int
     evaluations: int
     thinning: int
+    diverging: Tensor | None = None
 
 
 def sample_posterior(
@@ -118,7 +122,7 @@ def sample_posterior(
         InputError: If the log-posterior is NaN somewhere, or has no support.
     """
     settings = settings or McmcSettings()
-    _check(settings, prior.dim)
+    check_settings(settings, 4 * (prior.dim + 1), prior.dim)
     target = Target(log_posterior, prior, data_sets)
     learnt = warm_up(target, settings.chains, generator)
     pilot = _Chains(target, learnt, generator)
@@ -137,7 +141,7 @@ def sample_posterior(
         else:
             chains = _Chains(target, chains.learnt(), generator, thinning=2 * chains.thinning)
         chains.run(settings.draws - chains.kept)
-    return _record(target, chains, quality)
+    return record_draws(target, chains, quality)
 
 
 class _Chains:
@@ -211,9 +215,8 @@ class _Chains:
         return convergence(self.phi().permute(1, 3, 2, 0).numpy())
 
 
-def _check(settings: McmcSettings, p: int) -> None:
-    """Fail if the ensemble is too small for its dimension, or the chains too short."""
-    least = 4 * (p + 1)
+def check_settings(settings: McmcSettings, least: int, p: int) -> None:
+    """Fail if there are fewer than ``least`` chains for p parameters, or they are too short."""
     if settings.chains % 2 or settings.chains < least:
         raise ConfigError(
             f"an even number of at least {least} chains for {p} parameters",
@@ -224,8 +227,24 @@ def _check(settings: McmcSettings, p: int) -> None:
         raise ConfigError("at least 4 draws per chain", str(settings.draws), "draw more")
 
 
-def _record(target: Target, chains: _Chains, quality: Convergence) -> Draws:
-    """Turn the chains into parameters, in the shapes the caller asked for."""
+class Chains(Protocol):
+    """What :func:`record_draws` wants to know of Markov chains; shapes (draws, D, W, ...)."""
+
+    thinning: int
+    warm_up: int
+
+    def phi(self) -> Tensor:
+        """Kept positions."""
+
+    def log_prob(self) -> Tensor:
+        """Log-density with respect to d phi at the kept positions."""
+
+    def acceptance(self) -> Tensor:
+        """Share of accepted proposals, with shape (D, W)."""
+
+
+def record_draws(target: Target, chains: Chains, quality: Convergence) -> Draws:
+    """Turn chains into parameters, in the shapes the caller asked for."""
     phi, log_prob = chains.phi().permute(1, 2, 0, 3), chains.log_prob().permute(1, 2, 0)
     theta = target.coordinates.theta(phi).contiguous()
     density = (log_prob - target.coordinates.log_jacobian(phi)).contiguous()

@@ -9,6 +9,8 @@ ratio of anything. It has to be asked for by name.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -68,7 +70,11 @@ def has_likelihood_ratio(flow: Flow) -> bool:
 
 
 def likelihood_of(
-    flow: Flow, x: Tensor, *, moving_manifold: bool = False
+    flow: Flow,
+    x: Tensor,
+    *,
+    known: Mapping[int, Tensor] | None = None,
+    moving_manifold: bool = False,
 ) -> EventSetLikelihood | MovingManifoldLikelihood | RatioLikelihood:
     """Return the log-likelihood of events as a function of theta, whatever the model.
 
@@ -77,18 +83,31 @@ def likelihood_of(
     Arguments:
         flow: The flow or ratio estimator, in evaluation mode.
         x: Events, with shape (N, d), or (D, N, d) for D sets of N events.
+        known: Parameters that are known for each event; see :class:`EventSetLikelihood`.
         moving_manifold: Compare densities on different manifolds all the same.
 
     Raises:
         ModelMismatchError: If the manifold depends on theta and that is not asked for, or
-            the model has no density.
-        InputError: If ``x`` has another shape.
+            the model has no density, or parameters are known and the chart depends on them.
+        InputError: If ``x`` or ``known`` has another shape.
         DataError: If an event cannot be encoded (NaN or infinite).
     """
     if isinstance(flow, RatioEstimator):
+        if known:
+            raise ModelMismatchError(
+                "a flow, to know parameters of each event",
+                "a ratio estimator",
+                "train a model with a density",
+            )
         return RatioLikelihood(flow, x)
     if not flow.conditional:
-        return EventSetLikelihood(flow, x)
+        return EventSetLikelihood(flow, x, known=known)
+    if known:
+        raise ModelMismatchError(
+            "a manifold that does not depend on theta, to know parameters of each event",
+            "a conditional chart",
+            "train with conditional_chart = false",
+        )
     if not (has_likelihood_ratio(flow) or moving_manifold):
         raise ModelMismatchError(
             "a manifold that does not depend on theta",

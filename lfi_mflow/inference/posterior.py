@@ -65,7 +65,7 @@ class Posterior:
         parameters: Names of the p parameters.
         draws: Draws, with shape (chains, draws, p).
         log_prob: Log-posterior at the draws up to a constant, with shape (chains, draws).
-        method: How they were made: ``"mcmc"`` or ``"grid"``.
+        method: How they were made: ``"mcmc"``, ``"hmc"`` or ``"grid"``.
         statistics: For each parameter ``mean``, ``sd``, ``q16``, ``q50``, ``q84``,
             ``r_hat``, ``ess`` (the smaller of bulk and tail), ``ess_bulk`` and
             ``ess_tail``; by the grid the first five are exact.
@@ -73,6 +73,8 @@ class Posterior:
         sampler: What the sampler says of itself: acceptance, evaluations, evidence.
         seconds: Wall-clock time it took.
         provenance: Versions, command and time.
+        diverging: Which draws came after a trajectory that diverged, with shape
+            (chains, draws); None for a method without trajectories.
     """
 
     parameters: tuple[str, ...]
@@ -84,6 +86,7 @@ class Posterior:
     sampler: Mapping[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
     provenance: Mapping[str, Any] = field(default_factory=provenance)
+    diverging: NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         """Check the shapes and the names."""
@@ -125,11 +128,15 @@ class Posterior:
             "warm_up": draws.warm_up,
             "thinning": draws.thinning,
         }
+        diverging = None if draws.diverging is None else draws.diverging.numpy()
+        if diverging is not None:
+            sampler |= {"divergences": int(diverging.sum()), "draws": diverging.size}
         return cls(
             parameters=tuple(parameters),
             draws=theta,
             log_prob=draws.log_prob.numpy(),
-            method="mcmc",
+            method="mcmc" if diverging is None else "hmc",
+            diverging=diverging,
             statistics=_statistics(parameters, moments, draws.convergence),
             data=data,
             sampler=sampler,
@@ -159,6 +166,7 @@ class Posterior:
             "log_evidence": float(grid.log_evidence),
             "error": float(grid.error),
             "shape_error": float(grid.shape_error),
+            "interpolation_error": float(grid.interpolation_error),
             "nodes": int(grid.axes.shape[-1]),
         }
         return cls(
@@ -193,6 +201,7 @@ class Posterior:
             "off_manifold_events": len(self.data.off_manifold_events),
             "distance_ratio": _number(self.data.distance_ratio),
             "method": self.method,
+            "sampler": {key: _number(value) for key, value in self.sampler.items()},
             "seconds": self.seconds,
         }
 
@@ -269,7 +278,10 @@ def _write(file: h5netcdf.File, posterior: Posterior) -> None:
     file.attrs[_KEY] = json.dumps(_header(posterior), allow_nan=False)
     variables = zip(posterior.parameters, np.moveaxis(posterior.draws, -1, 0), strict=True)
     _write_group(file, "posterior", _DIMENSIONS, dict(variables))
-    _write_group(file, "sample_stats", _DIMENSIONS, {"lp": posterior.log_prob})
+    stats: dict[str, NDArray[Any]] = {"lp": posterior.log_prob}
+    if posterior.diverging is not None:
+        stats["diverging"] = posterior.diverging.astype(np.int8)  # NetCDF has no booleans
+    _write_group(file, "sample_stats", _DIMENSIONS, stats)
     data = posterior.data
     off = np.zeros(len(data.x), dtype=np.int8)
     off[data.off_manifold_events] = 1
@@ -317,7 +329,13 @@ def _read(file: h5netcdf.File, header: Mapping[str, Any]) -> Posterior:
         sampler=header["sampler"],
         seconds=header["seconds"],
         provenance=header["provenance"],
+        diverging=_diverging(file["sample_stats"]),
     )
+
+
+def _diverging(group: Any) -> NDArray[np.bool_] | None:
+    """Read which draws diverged, if the method knows of such."""
+    return np.asarray(group["diverging"][...]) != 0 if "diverging" in group.variables else None
 
 
 def _number(value: Any) -> Any:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import time
-from typing import Literal
+from collections.abc import Mapping
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from lfi_mflow.errors import ModelMismatchError
 from lfi_mflow.flows.model_file import Model
-from lfi_mflow.inference.grid import grid_posterior
-from lfi_mflow.inference.likelihood import EventSetLikelihood, log_posterior
-from lfi_mflow.inference.mcmc import McmcSettings, sample_posterior
+from lfi_mflow.inference.grid import GridPosterior
+from lfi_mflow.inference.likelihood import EventSetLikelihood, LogPosterior
+from lfi_mflow.inference.mcmc import Draws
+from lfi_mflow.inference.methods import Method, choose_method, compute_posterior
 from lfi_mflow.inference.moving import likelihood_of
 from lfi_mflow.inference.off_manifold import (
     off_manifold_events,
@@ -24,7 +25,7 @@ from lfi_mflow.inference.off_manifold import (
 from lfi_mflow.inference.posterior import ObservedEvents, Posterior
 from lfi_mflow.simulation.priors import Prior
 
-__all__ = ["infer_posterior"]
+__all__ = ["events_on", "infer_posterior", "judge_events", "posterior_of", "unknown_parameters"]
 
 
 def infer_posterior(
@@ -32,20 +33,24 @@ def infer_posterior(
     x: NDArray[np.floating],
     *,
     prior: Prior,
-    method: Literal["mcmc", "grid"] = "mcmc",
+    method: Method = "mcmc",
     seed: int = 0,
     moving_manifold: bool = False,
+    known: Mapping[str, ArrayLike] | None = None,
 ) -> Posterior:
     """Infer the parameters that observed events share.
 
     Arguments:
         model: A trained model.
         x: Observed events, with shape (N, d), in the units of the training events.
-        prior: Prior of the parameters.
-        method: Markov chains, or an adaptive grid for one or two parameters.
+        prior: Prior of the parameters that are not known.
+        method: Markov chains of an ensemble (``"mcmc"``) or guided by the gradient
+            (``"hmc"``), an adaptive grid for one or two parameters, or ``"auto"``.
         seed: Seed of the draws.
         moving_manifold: Compare densities on different manifolds, if the chart depends
             on theta; see :mod:`lfi_mflow.inference.moving`.
+        known: Parameters that differ from event to event and are known for each: name ->
+            values with shape (N,).
 
     Raises:
         ModelMismatchError: If the prior has another number of parameters, there are
@@ -56,52 +61,77 @@ def infer_posterior(
         DataError: If an event cannot be encoded (NaN or infinite).
     """
     start = time.perf_counter()
+    names, columns = unknown_parameters(model, prior, known or {})
+    events = events_on(model, x)
+    likelihood = likelihood_of(model.flow, events, known=columns, moving_manifold=moving_manifold)
+    generator = torch.Generator().manual_seed(seed)
+    method = choose_method(method, prior.dim, len(events))
+    found = compute_posterior(likelihood, prior, method, generator)
+    mean = found.mean if isinstance(found, GridPosterior) else found.theta.mean((0, 1))
+    if "encode" in model.flow.lacks:  # there is no manifold to be off
+        data = ObservedEvents(np.asarray(x), model.metadata.events.observable_names)
+    else:
+        data = judge_events(model, np.asarray(x), _distances(model, likelihood, events, mean))
+    return posterior_of(names, found, data, generator, start)
+
+
+def unknown_parameters(
+    model: Model, prior: Prior, known: Mapping[str, ArrayLike]
+) -> tuple[tuple[str, ...], dict[int, Tensor]]:
+    """Return the names of the parameters to infer, and the columns of the known ones.
+
+    Raises:
+        ModelMismatchError: If a known parameter is none of the model's, or there is
+            nothing to infer, or the prior has another number of parameters.
+    """
     names = model.metadata.events.parameter_names
-    if not names:
+    missing = [name for name in known if name not in names]
+    if missing:
+        raise ModelMismatchError(
+            f"conditions among the model's parameters {', '.join(names)}",
+            ", ".join(missing),
+            "train a model with them as parameters",
+        )
+    wanted = tuple(name for name in names if name not in known)
+    if not wanted:
         raise ModelMismatchError(
             "a model with parameters to infer",
-            "one without",
+            "one without" if not names else "one whose parameters are all known",
             "see with lfi-mflow score how likely the events are and how far from the manifold",
         )
-    if prior.dim != len(names):
+    if prior.dim != len(wanted):
         raise ModelMismatchError(
-            f"a prior of the {len(names)} parameter(s) {', '.join(names)}",
+            f"a prior of the {len(wanted)} parameter(s) {', '.join(wanted)}",
             f"one of {prior.dim}",
             "give the prior that belongs to this model",
         )
-    generator = torch.Generator().manual_seed(seed)
+    columns = {names.index(name): torch.as_tensor(np.asarray(known[name])) for name in known}
+    return wanted, columns
+
+
+def events_on(model: Model, x: NDArray[np.floating]) -> Tensor:
+    """Return events in the precision and on the device of a model."""
     weight = next(model.flow.parameters())
-    events = torch.as_tensor(np.asarray(x)).to(weight.device, weight.dtype)
-    likelihood = likelihood_of(model.flow, events, moving_manifold=moving_manifold)
-    density = log_posterior(likelihood, prior)
+    return torch.as_tensor(np.asarray(x)).to(weight.device, weight.dtype)
 
-    def judged(theta: Tensor) -> ObservedEvents:
-        if "encode" in model.flow.lacks:  # there is no manifold to be off
-            return ObservedEvents(np.asarray(x), model.metadata.events.observable_names)
-        if isinstance(likelihood, EventSetLikelihood):
-            distance = likelihood.encoded.distance
-        else:
-            with torch.no_grad():
-                distance = model.flow.reconstruction_error(
-                    events, theta.to(events).expand(len(events), -1)
-                )
-        return _judge(model, np.asarray(x), distance.cpu().double().numpy())
 
-    if method == "grid":
-        grid = grid_posterior(density, prior)
-        data = judged(grid.mean)
+def posterior_of(
+    names: tuple[str, ...],
+    found: GridPosterior | Draws,
+    data: ObservedEvents,
+    generator: torch.Generator,
+    start: float,
+) -> Posterior:
+    """Make the record of what was found; ``start`` is when the work began."""
+    if isinstance(found, GridPosterior):
         seconds = time.perf_counter() - start
-        return Posterior.from_grid(names, grid, data, generator=generator, seconds=seconds)
-    # Many parameters need a larger ensemble; the number of draws stays the same.
-    chains = max(McmcSettings.chains, 4 * (prior.dim + 1))
-    draws = sample_posterior(
-        density, prior, generator=generator, settings=McmcSettings(chains=chains)
-    )
-    data = judged(draws.theta.flatten(0, -2).mean(dim=0))
-    return Posterior.from_draws(names, draws, data, seconds=time.perf_counter() - start)
+        return Posterior.from_grid(names, found, data, generator=generator, seconds=seconds)
+    return Posterior.from_draws(names, found, data, seconds=time.perf_counter() - start)
 
 
-def _judge(model: Model, x: NDArray[np.floating], distances: NDArray[np.float64]) -> ObservedEvents:
+def judge_events(
+    model: Model, x: NDArray[np.floating], distances: NDArray[np.float64]
+) -> ObservedEvents:
     """Compare the distances of the events with those of the validation events."""
     metadata = model.metadata
     observables = tuple(metadata.events.observable_names)
@@ -116,3 +146,16 @@ def _judge(model: Model, x: NDArray[np.floating], distances: NDArray[np.float64]
         off_manifold_events(distances, quantiles),
         float(np.median(distances) / max(quantiles[len(quantiles) // 2], np.finfo(float).tiny)),
     )
+
+
+def _distances(
+    model: Model, likelihood: LogPosterior, events: Tensor, theta: Tensor
+) -> NDArray[np.float64]:
+    """Distances of events to the manifold, at theta if it depends on it."""
+    if isinstance(likelihood, EventSetLikelihood):
+        distance = likelihood.encoded.distance
+    else:
+        with torch.no_grad():
+            given = theta.to(events).expand(len(events), -1)
+            distance = model.flow.reconstruction_error(events, given)
+    return np.asarray(distance.cpu().double().numpy())

@@ -17,6 +17,9 @@ from lfi_mflow.simulation.priors import Prior
 __all__ = ["Kernel", "Step", "Target", "Walkers"]
 
 
+_FAR = 12.0  # standard deviations of the prior
+
+
 class Target:
     """The density that walkers move on, in coordinates phi where the prior is normal.
 
@@ -41,11 +44,38 @@ class Target:
         Raises:
             InputError: If the log-posterior is NaN.
         """
+        with torch.no_grad():
+            return self._evaluate(phi) + self.coordinates.log_jacobian(phi)
+
+    def with_gradient(self, phi: Tensor) -> tuple[Tensor, Tensor]:
+        """Log-density and its gradient by phi: (D, W, p) -> (D, W), (D, W, p).
+
+        Further out than a standard normal ever gets the density is zero: a trajectory
+        that has come off its course need not take the surrogate with it.
+
+        Raises:
+            InputError: If the log-posterior is NaN, or knows no gradient.
+        """
+        near = phi.clamp(-_FAR, _FAR).nan_to_num(nan=_FAR).requires_grad_()
+        with torch.enable_grad():
+            value = self._evaluate(near)
+            if not value.requires_grad:
+                raise InputError(
+                    "a log-posterior that is differentiable in theta",
+                    "one without a gradient",
+                    "use the method mcmc instead",
+                )
+            value = value + self.coordinates.log_jacobian(near)
+            (gradient,) = torch.autograd.grad(value.sum(), near)
+        inside = (near == phi).all(-1)
+        return torch.where(inside, value.detach(), -torch.inf), gradient.nan_to_num(nan=0.0)
+
+    def _evaluate(self, phi: Tensor) -> Tensor:
+        """Log-density with respect to d theta, checked: (D, W, p) -> (D, W)."""
         self.evaluations += 1
         theta = self.coordinates.theta(phi)
         given = theta if self.data_sets is not None else theta[0]
-        with torch.no_grad():
-            value = self._log_posterior(given).to("cpu", torch.float64).reshape(phi.shape[:2])
+        value = self._log_posterior(given).to("cpu", torch.float64).reshape(phi.shape[:2])
         broken = torch.isnan(value)
         if broken.any():
             point = ", ".join(f"{number:.6g}" for number in theta[broken][0].tolist())
@@ -54,7 +84,7 @@ class Target:
                 f"NaN at theta = ({point})",
                 "narrow the prior to where the model was trained, or train it again",
             )
-        return value + self.coordinates.log_jacobian(phi)
+        return value
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from lfi_mflow.inference.moves import (
 )
 from lfi_mflow.inference.walkers import Kernel, Target, Walkers
 
-__all__ = ["MOVES", "Gains", "Learnt", "spread", "warm_up"]
+__all__ = ["MOVES", "Gains", "Learnt", "spread", "start", "warm_up"]
 
 MOVES: tuple[Move, ...] = (KernelDensity(), DifferentialEvolution(), Stretch())
 
@@ -77,7 +77,7 @@ def warm_up(target: Target, walkers: int, generator: Generator) -> Learnt:
     """
     # For a normal posterior the log-density has a standard deviation of sqrt(p / 2).
     tolerance = 0.5 * math.sqrt(target.coordinates.dim)
-    ensemble = _start(target, walkers, generator)
+    ensemble = start(target, walkers, generator)
     level = torch.full((len(ensemble.phi),), -math.inf, dtype=torch.float64)
     for _ in range(_MAX_BLOCKS):
         gains, positions, levels = Gains(), [], []
@@ -91,7 +91,7 @@ def warm_up(target: Target, walkers: int, generator: Generator) -> Learnt:
     return Learnt(ensemble, spread(torch.stack(positions)), gains.mean())
 
 
-def _start(target: Target, walkers: int, generator: Generator) -> Walkers:
+def start(target: Target, walkers: int, generator: Generator) -> Walkers:
     """Choose walkers among prior draws, by likelihood and without repetition.
 
     Adding Gumbel noise to the log-likelihood and keeping the largest draws

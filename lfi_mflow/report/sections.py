@@ -204,7 +204,7 @@ def observed_section(
         paragraph(words),
         table(head, rows),
         corner,
-        trace if method == "mcmc" else "",
+        "" if method == "grid" else trace,
     )
 
 

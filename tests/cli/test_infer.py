@@ -127,16 +127,81 @@ def test_many_outliers_are_not_all_named(infer, x, tmp_path):
     assert "and 20 more" in result.err
 
 
-def test_chains_that_have_not_mixed_are_warned_of(infer, monkeypatch):
+@pytest.fixture
+def summarise(monkeypatch):
+    """Let every posterior say of itself what a test wants."""
     summary = Posterior.summary
 
-    def unmixed(self):
-        record = summary(self)
-        record["parameters"]["theta"]["r_hat"] = 1.2
-        return record
+    def summarise(change):
+        def changed(self):
+            record = summary(self)
+            change(record)
+            return record
 
-    monkeypatch.setattr(Posterior, "summary", unmixed)
-    assert "the chains of theta have not mixed (R-hat 1.200)" in infer().err
+        monkeypatch.setattr(Posterior, "summary", changed)
+
+    return summarise
+
+
+def test_chains_that_have_not_mixed_are_warned_of_and_seen_by_scripts(infer, summarise, tmp_path):
+    summarise(lambda record: record["parameters"]["theta"].update(r_hat=1.2))
+    result = infer(method="mcmc")
+    assert "Warning: the chains of theta have not mixed (R-hat 1.200)" in result.err
+    assert result.status == 3
+    assert load_posterior(tmp_path / "p.nc").parameters == ("theta",)
+
+
+def test_divergences_and_an_unresolved_grid_are_seen_by_scripts(infer, summarise):
+    summarise(lambda record: record["sampler"].update(divergences=9, draws=5_000))
+    result = infer()
+    assert "9 trajectories diverged" in result.err
+    assert result.status == 3
+    summarise(lambda record: record["sampler"].update(error=0.3))
+    assert "the grid has not resolved the posterior" in infer().err
+
+
+def test_by_the_gradient_with_divergences_in_the_file(infer, tmp_path):
+    record = json.loads(infer("--json", method="hmc").out)
+    assert record["method"] == "hmc"
+    posterior = load_posterior(tmp_path / "p.nc")
+    assert posterior.diverging.shape == posterior.log_prob.shape
+    assert record["sampler"]["divergences"] == posterior.diverging.sum()
+
+
+def test_several_models_and_how_they_disagree(run, study, infer, tmp_path):
+    other = tmp_path / "other.mflow"
+    train = ["train", study.events, "--config", study.config, "--threads", 1, "--seed", 5]
+    assert run(*train, "-o", other).status == 0
+    command = ["infer", study.model, other, "--observed", study.observed, "--method", "grid"]
+    result = run(*command, "--threads", 1, "-o", tmp_path / "p.nc")
+    assert result.status == 0, result.err
+    row = load_posterior(tmp_path / "p.nc").statistics["theta"]
+    assert row["mean_spread"] > 0
+    cells = next(line.split() for line in result.out.splitlines() if line.startswith("theta"))
+    assert float(cells[8]) == pytest.approx(row["mean_spread"], rel=1e-2)
+    alone = json.loads(infer("--json").out)["parameters"]["theta"]
+    assert abs(row["mean"] - alone["mean"]) < 5 * row["mean_spread"]
+
+
+def test_conditions_are_read_from_the_observed_file(run, study, tmp_path):
+    with open_events(study.events) as file:
+        events = file.read()
+    c = np.random.default_rng(0).uniform(-1, 1, (len(events), 1))
+    parameters = tuple(Parameter(name, -1.0, 1.0) for name in ("theta", "c"))
+    observables = tuple(Observable(f"x{i}") for i in range(3))
+    training = Events(theta=np.hstack([events.theta, c]), x=events.x)
+    write_events(tmp_path / "t.h5", EventMetadata(parameters, observables), [training], force=False)
+    metadata = EventMetadata(parameters[1:], observables)
+    write_events(tmp_path / "o.h5", metadata, [Events(theta=c[:30], x=events.x[:30])], force=False)
+    train = ["train", tmp_path / "t.h5", "--config", study.config, "--threads", 1]
+    assert run(*train, "--latent-dim", 2, "-o", tmp_path / "m.mflow").status == 0
+    command = ["infer", tmp_path / "m.mflow", "--observed", tmp_path / "o.h5", "--threads", 1]
+    result = run(*command, "--condition", "c", "--json", "-o", tmp_path / "p.nc")
+    assert result.status == 0, result.err
+    assert json.loads(result.out)["parameters"].keys() == {"theta"}
+    missing = run(*command, "--condition", "theta", "-o", tmp_path / "q.nc")
+    assert missing.status == 2
+    assert "the condition(s) theta among the columns of theta" in missing.err
 
 
 def test_dropped_events_are_counted(infer, x, tmp_path):

@@ -10,7 +10,7 @@ from lfi_mflow.data import (
     write_events,
 )
 from lfi_mflow.errors import ConfigError, DataError, ModelMismatchError, UnknownNameError
-from lfi_mflow.simulation import Events, Observable
+from lfi_mflow.simulation import Events, Observable, Parameter
 
 NAMES = ("x0", "x1")
 
@@ -138,3 +138,24 @@ def test_the_observed_events_of_the_paper(data_folder, tree):
     np.testing.assert_array_equal(events.x, truth)
     with pytest.raises(ConfigError, match="events, events_with_background"):
         read_observed(path, ColumnMapping(None, columns), ("x0", "x1", "x2"))
+
+
+def test_conditions_of_an_event_file(tmp_path):
+    metadata = EventMetadata(
+        tuple(Parameter(name, 0.0, 9.0) for name in "abc"), tuple(map(Observable, NAMES))
+    )
+    events = Events(np.array([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]), np.zeros((2, 2)))
+    write_events(tmp_path / "obs.h5", metadata, [events], force=False)
+    read, _ = read_observed(tmp_path / "obs.h5", None, NAMES, conditions=("c", "a"))
+    assert read.theta.tolist() == [[3, 1], [6, 4]]
+    with pytest.raises(ModelMismatchError, match=r"condition\(s\) d among the columns of theta"):
+        read_observed(tmp_path / "obs.h5", None, NAMES, conditions=("d",))
+
+
+def test_conditions_of_a_foreign_file(root_file):
+    mapping = ColumnMapping(None, NAMES, parameters=("c = 2 * `b-1`", "other = x0"))
+    for given, name in ((mapping, "c"), (None, "b-1")):
+        events, _ = read_observed(root_file, given, NAMES, conditions=(name,))
+        factor = 2 if given else 1
+        assert events.theta.tolist() == [[5 * factor], [6 * factor]]
+        assert events.x.tolist() == [[1, 3], [2, 4]]

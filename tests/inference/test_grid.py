@@ -153,3 +153,43 @@ def test_what_a_grid_cannot_do_is_refused():
         grid_posterior(lambda t: t[..., 0] - torch.inf, prior)
     with pytest.raises(InputError, match="quantile level"):
         grid_posterior(lambda t: t[..., 0], prior).quantile(1.5)
+
+
+def test_few_evaluations_of_many_events(gaussian_flow, conjugate):
+    exact = conjugate(30_000)
+    likelihood = EventSetLikelihood(gaussian_flow(1), torch.tensor(exact.x).float())
+    evaluated = []
+
+    def counted(theta):
+        evaluated.append(theta.shape[0])
+        return likelihood(theta)
+
+    previews = [log_posterior(part, exact.prior) for part in likelihood.previews()]
+    assert previews
+    density = log_posterior(counted, exact.prior)
+    grid = grid_posterior(density, exact.prior, previews=previews)
+    assert sum(evaluated) <= 60
+    assert grid.mean.item() == pytest.approx(exact.mean.item(), abs=0.01 * exact.sd)
+    assert grid.sd.item() == pytest.approx(exact.sd, rel=0.01)
+    assert 0 < grid.interpolation_error < 3e-3
+
+
+def test_previews_that_mislead_do_not_matter():
+    prior = Prior((Uniform(-1.0, 1.0),))
+
+    def density(centre):
+        return lambda theta: -0.5 * ((theta[..., 0] - centre) / 0.01) ** 2
+
+    grid = grid_posterior(density(0.3), prior, previews=[density(-0.5)])
+    assert grid.mean.item() == pytest.approx(0.3, abs=1e-5)
+    assert grid.sd.item() == pytest.approx(0.01, rel=1e-3)
+
+
+def test_a_density_that_no_polynomial_follows_is_evaluated_everywhere():
+    prior = Prior((Uniform(-1.0, 1.0),))
+    density = lambda theta: -5.0 * theta[..., 0].abs()  # noqa: E731
+    grid = grid_posterior(density, prior)
+    assert grid.interpolation_error == 0.0
+    expected = (1 - 6 * math.exp(-5)) / (5 * (1 - math.exp(-5)))  # mean of |theta|
+    drawn = grid.sample(200_000, torch.Generator().manual_seed(0)).abs().mean().item()
+    assert drawn == pytest.approx(expected, rel=0.01)

@@ -1,101 +1,52 @@
-import copy
+import math
 
-import numpy as np
 import pytest
 import torch
 
-from lfi_mflow.errors import InputError, ModelMismatchError
-from lfi_mflow.inference.mixture import (
-    MixtureLikelihood,
-    Process,
-    mixture_events,
-    require_one_chart,
-    total_rate,
-)
+from lfi_mflow.errors import ConfigError
+from lfi_mflow.inference import EventSetLikelihood, MixtureLikelihood
 
 
-def signal_rate(theta):
-    return 10.0 + 5.0 * theta[..., 0].double()
+def shifted(kind, shift):
+    """The conjugate flow for x - shift."""
+
+    class ShiftedFlow(kind):
+        def log_prob_latent(self, u, theta):
+            return super().log_prob_latent(u - shift * self.scale, theta)
+
+    return ShiftedFlow(2).double()
 
 
-def background_rate(theta):
-    return torch.full(theta.shape[:-1], 20.0, dtype=torch.float64)
+def test_it_is_the_log_mean_exp_of_each_event(gaussian_flow):
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(3, 40, 2, generator=generator, dtype=torch.float64)
+    theta = torch.randn(3, 5, 2, generator=generator, dtype=torch.float64)
+    flows = [shifted(gaussian_flow, shift) for shift in (0.0, 0.4, -0.3)]
+    members = [EventSetLikelihood(flow, x, max_elements=60) for flow in flows]
+    value = MixtureLikelihood(members)(theta)
+    for row in range(3):
+        for point in range(5):
+            repeated = theta[row, point].expand(40, 2)
+            each = torch.stack([flow.log_prob(x[row], repeated) for flow in flows])
+            expected = (torch.logsumexp(each, 0) - math.log(3)).sum()
+            torch.testing.assert_close(value[row, point], expected.detach())
 
 
-@pytest.fixture
-def processes(make_model):
-    """A signal that depends on theta and a background that does not, on one chart."""
-    signal = make_model().flow.double()
-    background = copy.deepcopy(signal)
-    with torch.no_grad():
-        for weight in background.latent.parameters():
-            weight.add_(0.2 * torch.randn_like(weight))
-    return [
-        Process("signal", signal, signal_rate, (0,)),
-        Process("background", background, background_rate, (1,)),
-    ]
+def test_equal_members_are_one(gaussian_flow):
+    x = torch.randn(40, 1, dtype=torch.float64)
+    member = EventSetLikelihood(gaussian_flow(1).double(), x)
+    theta = torch.linspace(-1, 1, 7, dtype=torch.float64)[:, None]
+    torch.testing.assert_close(MixtureLikelihood([member, member])(theta), member(theta))
 
 
-def test_it_is_the_mean_density_weighted_by_the_rates(processes):
-    x = torch.randn(2, 6, 3, dtype=torch.float64)
-    theta = torch.rand(2, 4, 2, dtype=torch.float64)
-    found = MixtureLikelihood(processes, x, max_elements=7)(theta)
-    exact = torch.zeros(2, 4, dtype=torch.float64)
-    for row, (points, events) in enumerate(zip(theta, x, strict=True)):
-        pairs = events.repeat(4, 1), points.repeat_interleave(6, dim=0)
-        mu = torch.stack([process.rate(pairs[1]) for process in processes])
-        with torch.no_grad():
-            densities = torch.stack(
-                [p.flow.log_prob(pairs[0], pairs[1][:, list(p.columns)]) for p in processes]
-            ).exp()
-        exact[row] = ((mu * densities).sum(0) / mu.sum(0)).log().reshape(4, 6).sum(dim=1)
-    torch.testing.assert_close(found, exact)
-    single = MixtureLikelihood(processes, x[1])
-    torch.testing.assert_close(single(theta[1]), found[1])
+def test_parts_are_mixtures_too(gaussian_flow):
+    x = torch.randn(9_000, 1)
+    members = [EventSetLikelihood(gaussian_flow(1), x) for _ in range(2)]
+    (part,) = MixtureLikelihood(members).previews()
+    torch.testing.assert_close(part(torch.zeros(1)), members[0].previews()[0](torch.zeros(1)))
 
 
-def test_it_is_differentiable(processes):
-    likelihood = MixtureLikelihood(processes, torch.randn(6, 3, dtype=torch.float64))
-    theta = torch.tensor([0.2, 0.4], dtype=torch.float64, requires_grad=True)
-    (slope,) = torch.autograd.grad(likelihood(theta), theta)
-    step = torch.tensor([1e-5, 0.0], dtype=torch.float64)
-    with torch.no_grad():
-        difference = likelihood(theta + step) - likelihood(theta - step)
-    assert slope[0].item() == pytest.approx(difference.item() / 2e-5, rel=1e-4)
-
-
-def test_events_come_from_each_process_by_its_share(processes):
-    theta = np.tile([[0.5, 0.5]], (3000, 1))
-    x, weight = mixture_events(processes)(theta, 5)
-    assert x.shape == (3000, 3)
-    assert weight is None
-    one = mixture_events([processes[0], Process("none", processes[1].flow, zero, (1,))])
-    pure, _ = one(theta, 5)
-    assert np.isfinite(pure).all()
-    share = 20.0 / 32.5
-    means = [mixture_events([process])(theta, 5)[0].mean(axis=0) for process in processes]
-    expected = (1 - share) * means[0] + share * means[1]
-    np.testing.assert_allclose(x.mean(axis=0), expected, atol=5 * x.std(axis=0).max() / 3000**0.5)
-    assert total_rate(processes)(torch.tensor([0.5, 0.5])).item() == pytest.approx(32.5)
-
-
-def zero(theta):
-    return torch.zeros(theta.shape[:-1], dtype=torch.float64)
-
-
-@pytest.mark.parametrize("part", ["chart", "standardisation"])
-def test_processes_on_other_charts_are_refused(processes, part):
-    other = getattr(processes[1].flow, part)
-    values = list(other.state_dict().values())[-1]
-    values.add_(1e-6)
-    with pytest.raises(
-        ModelMismatchError, match=r"background on the chart of signal, .* --chart-of"
-    ):
-        require_one_chart(processes)
-    with pytest.raises(ModelMismatchError):
-        MixtureLikelihood(processes, torch.randn(6, 3, dtype=torch.float64))
-
-
-def test_wrong_shapes_are_refused(processes):
-    with pytest.raises(InputError, match="events of shape"):
-        MixtureLikelihood(processes, torch.zeros(6, 4, dtype=torch.float64))
+def test_members_of_different_events_are_refused(gaussian_flow):
+    members = [EventSetLikelihood(gaussian_flow(1), torch.randn(size, 1)) for size in (3, 4)]
+    with pytest.raises(ConfigError, match="all of the same events"):
+        MixtureLikelihood(members)

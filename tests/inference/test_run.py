@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lfi_mflow.data import EventMetadata
-from lfi_mflow.errors import ConfigError, DataError, InputError
+from lfi_mflow.errors import ConfigError, DataError, InputError, ModelMismatchError
 from lfi_mflow.flows import Dimensions, Model, ModelMetadata, build_flow
 from lfi_mflow.inference import EventSetLikelihood, infer_posterior
 from lfi_mflow.simulation import Observable, Parameter, Prior, Uniform
@@ -104,3 +104,24 @@ def test_events_that_do_not_fit_are_refused(model, x):
     x[3, 1] = np.nan
     with pytest.raises(DataError, match="row 3"):
         infer_posterior(model, x, prior=box(1))
+
+
+def test_by_the_gradient(model, x):
+    chains = infer_posterior(model, x, prior=box(1), method="hmc")
+    exact = infer_posterior(model, x, prior=box(1), method="grid").statistics["t0"]
+    row = chains.statistics["t0"]
+    assert chains.method == "hmc"
+    assert row["mean"] == pytest.approx(exact["mean"], abs=4 * exact["sd"] / row["ess"] ** 0.5)
+    assert chains.diverging.shape == chains.log_prob.shape
+    assert chains.sampler["divergences"] == chains.diverging.sum()
+
+
+def test_known_parameters_are_not_inferred(x):
+    model = make_model(2)
+    known = {"t1": np.full(len(x), 0.4)}
+    posterior = infer_posterior(model, x, prior=box(1), method="grid", known=known)
+    assert posterior.parameters == ("t0",)
+    with pytest.raises(ModelMismatchError, match="conditions among the model's parameters t0, t1"):
+        infer_posterior(model, x, prior=box(1), known={"t7": np.zeros(len(x))})
+    with pytest.raises(ModelMismatchError, match="one whose parameters are all known"):
+        infer_posterior(model, x, prior=box(1), known=known | {"t0": np.zeros(len(x))})
