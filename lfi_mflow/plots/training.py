@@ -49,9 +49,15 @@ def training_figure(history: Mapping[str, Any]) -> Figure:
 
 
 def _draw_losses(axes: Axes, phase: Mapping[str, Any], *, first: bool) -> None:
-    """Training and validation loss and the epoch whose weights were kept."""
+    """Training and validation loss and the epoch whose weights were kept.
+
+    The values of a surrogate say nothing, and are not drawn.
+    """
     epochs, train, validation = (_column(phase, name) for name in ("epoch", "train", "validation"))
-    axes.plot(epochs, train, color=MODEL, lw=1.2, alpha=0.75, label="training")
+    if phase.get("measures") == "surrogate":
+        train = train[:0]
+    else:
+        axes.plot(epochs, train, color=MODEL, lw=1.2, alpha=0.75, label="training")
     axes.plot(epochs, validation, color=EXACT, lw=1.6, ls=(0, (4, 1.5)), label="validation")
     best = phase.get("best_epoch")
     if best is not None:

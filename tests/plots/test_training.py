@@ -30,3 +30,13 @@ def test_many_phases_take_several_rows(history):
     assert width < 4 * height
     two = training_figure(history).get_size_inches()
     assert (width, height) == (2 * two[0], 3 * two[1])
+
+
+def test_the_values_of_a_surrogate_are_not_drawn(history):
+    phases = [{**phase, "measures": "surrogate"} for phase in history["phases"]]
+    figure = training_figure({"phases": phases})
+    for axes in figure.axes:
+        if axes.get_legend():
+            labels = {line.get_label() for line in axes.get_lines()}
+            assert "validation" in labels
+            assert "training" not in labels

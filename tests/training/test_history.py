@@ -24,10 +24,17 @@ def test_a_phase_that_ends_above_its_start_diverged():
     overfitted = _phase("all", [3.0, 1.0, 5.0])
     overfitted.epochs[2] = dataclasses.replace(overfitted.epochs[2], train=0.1)
     assert not overfitted.diverged
+    # a surrogate's training loss says nothing
+    overfitted.measures = "surrogate"
+    assert overfitted.diverged
 
 
 def test_the_table_survives_json():
-    history = History([_phase("chart", [3.0, 1 / 3, 2.0]), _phase("latent", [-1.0])])
+    parts = {"squared_distance": 0.25}
+    joint = PhaseRecord(
+        "all", "free-form", "best", [EpochRecord(0, 1.0, 2.0, 1e-3, 0.5, parts)], "surrogate"
+    )
+    history = History([_phase("chart", [3.0, 1 / 3, 2.0]), _phase("latent", [-1.0]), joint])
     table = json.loads(json.dumps(history.to_table()))
     assert History.from_table(table) == history
     chart = table["phases"][0]
@@ -35,3 +42,14 @@ def test_the_table_survives_json():
     assert chart["seconds"] == 1.5
     assert chart["diverged"] is False
     assert chart["epochs"][1]["validation"] == 1 / 3
+    assert table["phases"][2]["epochs"][0]["validation_parts"] == parts
+
+
+def test_histories_of_older_files_are_read():
+    """They say nothing of surrogates, of which there were none."""
+    history = History([_phase("chart", [3.0, 1.0])])
+    table = history.to_table()
+    del table["phases"][0]["measures"]
+    for epoch in table["phases"][0]["epochs"]:
+        del epoch["validation_parts"]
+    assert History.from_table(table) == history

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from lfi_mflow.data import EventMetadata
 from lfi_mflow.errors import ConfigError, DataError
 from lfi_mflow.flows import PRESETS
-from lfi_mflow.simulation import Events
+from lfi_mflow.simulation import Events, Observable, Parameter
 from lfi_mflow.training import RunConfig, train_model
 
 NETWORK = {"hidden": 16, "blocks": 1}
@@ -21,6 +22,8 @@ PARTS = {
     "pae": {"encoder": NETWORK, "decoder": NETWORK},
     "fif": {"encoder": NETWORK, "decoder": NETWORK},
     "rf": {"chart": CHART},
+    "cef": {},
+    "hypersurface": {"radius": NETWORK},
     "rif": {"encoder": NETWORK, "decoder": NETWORK},
     "pie": {"chart": CHART, "epsilon": 0.3},
     "pie-original": {"chart": CHART, "epsilon": 0.3},
@@ -47,7 +50,7 @@ def _with_noise(events, seed):
 def train(write):
     """A function that trains a small model for 30 epochs in all."""
 
-    def run(name, events, algorithm=None, epochs=30):
+    def run(name, events, algorithm=None, epochs=30, about=None):
         config = RunConfig(
             model=name, settings={**PARTS[name], "latent": LATENT}, algorithm=algorithm
         )
@@ -59,7 +62,7 @@ def train(write):
             for phase in config.schedule
         )
         config = dataclasses.replace(config, algorithm=None, phases=phases)
-        return train_model(write(events), config)
+        return train_model(write(events, **({} if about is None else {"about": about})), config)
 
     return run
 
@@ -74,6 +77,7 @@ def _log_prob(flow, events):
 @pytest.mark.parametrize(
     ("name", "algorithm", "epochs"),
     [("m-flow", "alternating", 30), ("m-flow", "penalised", 12)]
+    + [("fif", "nae", 30), ("rf", "rectangular", 12)]
     + [(name, None, 30) for name in LEARNT if PRESETS[name].reference == "hausdorff"],
 )
 def test_manifolds_and_the_density_on_them_are_learnt(train, make_events, name, algorithm, epochs):
@@ -166,3 +170,43 @@ def test_a_circle_that_is_known(write):
     exact = _log_normal(angle, theta[:, 0], 0.5) - np.log(3.0)
     error = _log_prob(model.flow, Events(theta, x)) - exact
     assert np.median(np.abs(error[near])) < 0.15
+
+
+def _on_a_sphere(n, seed, *, d, kappa=6.0):
+    """Events of von Mises-Fisher distributions around (cos theta, sin theta), and log-densities.
+
+    Centre and radius are not those of a model that knows nothing.
+    """
+    rng, radius = np.random.default_rng(seed), 3.0
+    theta = rng.uniform(-1, 1, (n, 1))
+    if d == 2:
+        angle = theta[:, 0] + rng.vonmises(0, kappa, n)
+        x = np.stack([np.cos(angle), np.sin(angle)], axis=1)
+        normalisation = np.log(2 * np.pi * np.i0(kappa))
+        along = np.cos(angle - theta[:, 0])
+    else:
+        along = 1 + np.log1p(rng.uniform(size=n) * np.expm1(-2 * kappa)) / kappa
+        turn, across = rng.uniform(0, 2 * np.pi, n), np.sqrt(1 - along**2)
+        cosine, sine = np.cos(theta[:, 0]), np.sin(theta[:, 0])
+        side = across * np.cos(turn)
+        x = [along * cosine - side * sine, along * sine + side * cosine, across * np.sin(turn)]
+        x = np.stack(x, axis=1)
+        normalisation = np.log(4 * np.pi * np.sinh(kappa) / kappa)
+    log_prob = kappa * along - normalisation - (d - 1) * np.log(radius)
+    return Events(theta, radius * x + np.array([1.0, -2.0, 0.5])[:d]), log_prob
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize("d", [2, 3])
+@pytest.mark.parametrize("name", ["cef", "hypersurface"])
+def test_circles_and_spheres_are_found_and_the_density_on_them_learnt(train, name, d):
+    about = EventMetadata(
+        parameters=(Parameter("theta", -1.0, 1.0),),
+        observables=tuple(Observable(f"x{i}", "cm") for i in range(d)),
+        manifold_dim=d - 1,
+    )
+    model = train(name, _on_a_sphere(2000, 3, d=d)[0], epochs=24, about=about)
+    training = model.metadata.training
+    assert np.mean(training["distance_quantiles"]) < 0.05 * training["plane_distance"]
+    test, exact = _on_a_sphere(500, 4, d=d)
+    assert np.median(np.abs(_log_prob(model.flow, test) - exact)) < 0.25
