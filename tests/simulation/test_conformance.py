@@ -221,6 +221,10 @@ def test_capabilities_are_optional():
         (with_x(lambda x: x + 0.01), "own events within"),
         (other(perturb=lambda _, x, rng: x[:, :1]), r"shape \(64, 2\) from perturb"),
         (other(perturb=lambda _, x, rng: 2.0 * x), "farther from the manifold"),
+        (other(kinematic_closure=lambda _, x: x), "kinematic_closure of shape"),
+        (other(kinematic_closure=lambda _, x: x[:, 0] ** 2), "from 0 to 0.01 of own events"),
+        (other(rates=np.ones(2)), "3 finite numbers in rates"),
+        (other(test_points=((0.0, 1.0),)), "test_points with 1 numbers each"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:divide by zero")
