@@ -47,7 +47,7 @@ __all__ = ["sample_by_gradient"]
 
 _LEAST_CHAINS = 4
 _WINDOW = 25  # steps between two estimates of the mass matrix
-_LEAST_WINDOWS, _MOST_WINDOWS = 3, 24
+_LEAST_WINDOWS, _MOST_WINDOWS = 3, 12
 _DENSE = 10  # positions per parameter that a dense mass matrix takes
 _QUARTER = math.pi / 2  # of a period of the normal distribution with unit covariance
 _MAX_LEAPS, _MAX_EARLY_LEAPS = 64, 12  # of a trajectory; early means in the warm-up

@@ -107,7 +107,7 @@ def test_a_corner_that_the_step_does_not_resolve_diverges(generator):
         return -0.5 * (v / 3) ** 2 - 0.5 * x**2 * torch.exp(-2 * v) - v
 
     prior = Prior((Normal(0.0, 10.0), Normal(0.0, 1_000.0)))
-    settings = McmcSettings(max_evaluations=800)
+    settings = McmcSettings(draws=20, max_evaluations=800)
     draws = sample_by_gradient(density, prior, generator=generator, settings=settings)
     assert draws.diverging.any()
 
