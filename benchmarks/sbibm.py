@@ -29,7 +29,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from sbibm_tasks import TASKS, reference_folder, reference_samples
+from sbibm_references import reference_folder, reference_samples
+from sbibm_tasks import TASKS
 from torch import Tensor
 
 from lfi_mflow.closure.c2st import c2st

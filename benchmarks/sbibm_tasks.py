@@ -16,11 +16,8 @@ References:
 
 from __future__ import annotations
 
-import bz2
 import math
-import os
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 from scipy.stats import invwishart
@@ -34,8 +31,6 @@ __all__ = [
     "GaussianLinear",
     "GaussianLinearUniform",
     "TwoMoons",
-    "reference_folder",
-    "reference_samples",
 ]
 
 _LOG_2PI = math.log(2.0 * math.pi)
@@ -289,25 +284,6 @@ TASKS = {
     for task in (TwoMoons(), SLCP(), GaussianLinear(), GaussianLinearUniform(), BernoulliGLM())
 }
 """The tasks by their names in the benchmark."""
-
-
-def reference_folder() -> Path | None:
-    """The folder of the reference posteriors, None where there is none on this machine.
-
-    It is ``sbibm`` in the folder that the environment variable ``LFI_MFLOW_TEST_DATA`` names.
-    """
-    root = os.environ.get("LFI_MFLOW_TEST_DATA")
-    folder = Path(root, "sbibm") if root else None
-    return folder if folder is not None and folder.is_dir() else None
-
-
-def reference_samples(folder: Path, task: str, observation: int) -> tuple[Array, Array]:
-    """Read an observation (d,) and the 10,000 samples of its reference posterior (N, p)."""
-    place = folder / task / f"num_observation_{observation}"
-    x = np.loadtxt(place / "observation.csv", delimiter=",", skiprows=1)
-    packed = (place / "reference_posterior_samples.csv.bz2").read_bytes()
-    lines = bz2.decompress(packed).decode().splitlines()
-    return x, np.loadtxt(lines, delimiter=",", skiprows=1)
 
 
 def _accepted(propose, prior: Prior, n: int) -> Array:

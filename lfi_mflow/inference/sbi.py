@@ -80,11 +80,10 @@ def mflow(
         TrainingError: From the build function, if a loss is not finite.
 
     Example:
-        >>> from sbi.inference import NLE
-        >>> from sbi.utils import BoxUniform
-        >>> prior = BoxUniform(-torch.ones(1), torch.ones(1))
-        >>> inference = NLE(prior, density_estimator=mflow(latent_dim=2))
-        >>> # inference.append_simulations(theta, x).train(); inference.build_posterior()
+        >>> build = mflow(latent_dim=2)
+        >>> inference = NLE(prior, density_estimator=build)  # doctest: +SKIP
+        >>> inference.append_simulations(theta, x).train()  # doctest: +SKIP
+        >>> posterior = inference.build_posterior()  # doctest: +SKIP
     """
     before = _manifold_phases(model) if phases is None else tuple(phases)
 
