@@ -1,4 +1,4 @@
-"""How well ratio estimators learn the polynomial surface, as the table of docs/models.md.
+"""How well ratio estimators learn the polynomial surface.
 
 ::
 
