@@ -103,7 +103,8 @@ def ratio_normalisation(log_ratio: Array) -> Estimate:
         log_ratio: log r of events of the denominator, with shape (N,).
     """
     with np.errstate(over="ignore"):
-        return mean_estimate(np.exp(log_ratio))
+        ratio = np.exp(log_ratio)
+    return mean_estimate(ratio) if np.isfinite(ratio).all() else Estimate(np.inf, None)
 
 
 def _groups(variance: Array) -> Integers:

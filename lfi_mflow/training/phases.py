@@ -45,7 +45,7 @@ __all__ = [
 ]
 
 CHART_RATE, LATENT_RATE, ALL_RATE, ADVERSARIAL_RATE = 2e-2, 5e-3, 2e-3, 1e-3
-RATIO_RATE = 5e-3
+RATIO_RATE = 1e-2
 
 
 @dataclass(frozen=True)

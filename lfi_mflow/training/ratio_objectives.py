@@ -41,12 +41,14 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
-from lfi_mflow.errors import ConfigError
+from lfi_mflow.errors import ConfigError, DataError
 from lfi_mflow.flows import Denominator, Flow, RatioEstimator
 from lfi_mflow.training.events import Batch
 from lfi_mflow.training.objective import Objective, check_positive
 
 __all__ = ["Alice", "Alices", "BalancedNre", "NreA", "NreC"]
+
+_LEAST_SHARE = 0.01  # of the events, that count as events of the reference
 
 
 @dataclass(frozen=True)
@@ -211,6 +213,29 @@ class Alice(_Ratio):
 
     denominator = "reference"
     needs_log_ratio = True
+
+    def begin(self, flow: Flow, batch: Batch) -> None:
+        """Fit the standardisation of parameters, and see that there are events of the reference.
+
+        Raises:
+            DataError: If a few of the events have to stand for most of them.
+        """
+        super().begin(flow, batch)
+        if batch.log_ratio is None:
+            return
+        log_weight = -batch.log_ratio.double()
+        if batch.weight is not None:
+            log_weight = log_weight + batch.weight.double().log()
+        total, squares = (power * log_weight for power in (1, 2))
+        log_size = 2 * total.logsumexp(dim=0) - squares.logsumexp(dim=0)
+        share = log_size.exp().item() / len(log_weight)
+        if share < _LEAST_SHARE:
+            raise DataError(
+                "joint ratios to a reference whose events are among those of all theta (an "
+                f"effective sample size of at least {_LEAST_SHARE:.0%})",
+                f"one of {share:.2%}",
+                "simulate with another reference, at which events spread least",
+            )
 
     def loss(self, flow: Flow, batch: Batch, generator: torch.Generator) -> Tensor:
         """Cross-entropy of each event, with shape (B,)."""

@@ -17,6 +17,8 @@ DEFAULT = {
     "likelihood_calibration": Target(0.01, "at_least"),
     "off_manifold_p_value": Target(0.01, "at_least"),
     "distance_theta_dependence": Target(0.01, "at_least"),
+    "ratio_calibration": Target(0.01, "at_least"),
+    "ratio_normalisation": Target(1.0, "compatible_with"),
 }
 
 

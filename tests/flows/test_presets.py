@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from lfi_mflow.errors import ConfigError, UnknownNameError
-from lfi_mflow.flows import PRESETS, Dimensions, FlowSettings, build_flow, get_preset
+from lfi_mflow.flows import PRESETS, Dimensions, ModelSettings, build_flow, get_preset
 
 
 def test_presets_say_where_they_come_from():
@@ -12,9 +12,9 @@ def test_presets_say_where_they_come_from():
         assert preset.name == name
         assert preset.summary
         assert preset.limits
-        assert issubclass(preset.settings, FlowSettings)
+        assert issubclass(preset.settings, ModelSettings)
         assert "arXiv:" in preset.source
-        assert preset.reference in {"lebesgue", "hausdorff", "bound", "none"}
+        assert preset.reference in {"lebesgue", "hausdorff", "bound", "ratio", "none"}
         assert get_preset(name) is preset
 
 
@@ -65,7 +65,16 @@ def test_a_setting_that_cannot_be(settings):
         build_flow("m-flow", Dimensions(3, 2, 1), settings)
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", [n for n, p in PRESETS.items() if p.reference == "ratio"])
+def test_ratio_estimators_have_one_network(name):
+    flow = build_flow(name, Dimensions(3, 3, 1), {"network": {"hidden": 12, "blocks": 3}})
+    assert flow.network.first.weight.shape == (12, 4)
+    assert len(flow.network.blocks) == 3
+    with pytest.raises(UnknownNameError, match=f"settings of {name}"):
+        build_flow(name, Dimensions(3, 3, 1), {"latent": {"hidden": 10}})
+
+
+@pytest.mark.parametrize("name", [n for n, p in PRESETS.items() if p.reference != "ratio"])
 def test_every_preset_has_settings_of_its_own(name):
     """What belongs to the chart of one is no setting of another."""
     d = 3

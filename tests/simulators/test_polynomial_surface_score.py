@@ -1,4 +1,4 @@
-"""The score of the polynomial surface: joint, marginal, and in a file."""
+"""Score and ratio of the polynomial surface: joint, marginal, and in a file."""
 
 import json
 
@@ -7,7 +7,8 @@ import pytest
 
 from lfi_mflow.cli.main import main
 from lfi_mflow.data import open_events
-from lfi_mflow.simulation import check_simulator
+from lfi_mflow.errors import InputError
+from lfi_mflow.simulation import HasJoint, check_simulator
 from lfi_mflow_simulators.polynomial_surface import PolynomialSurface
 
 
@@ -82,3 +83,54 @@ def test_score_is_stored_and_read_back(tmp_path, capsys):
     drawn = events.score[:, 0] != 0.0
     assert 0.25 < drawn.mean() < 0.55
     np.testing.assert_allclose(events.score[drawn, 0], narrow[drawn], atol=1e-3, rtol=1e-3)
+
+
+def test_joint_ratios_are_asked_for():
+    theta = np.linspace(-1.0, 1.0, 20_000)[:, None]
+    gold = PolynomialSurface(reference=-1)
+    check_simulator(gold)
+    assert gold.joint_reference == (-1.0,)
+    assert not isinstance(PolynomialSurface(score=True), HasJoint)
+    with_score, with_ratio = (
+        simulator.simulate(theta, np.random.default_rng(5))
+        for simulator in (PolynomialSurface(score=True), gold)
+    )
+    assert with_score.log_ratio is None
+    np.testing.assert_array_equal(with_score.x, with_ratio.x)
+    np.testing.assert_array_equal(with_score.score, with_ratio.score)
+    for reference in (1.5, np.nan):
+        with pytest.raises(InputError, match="a reference theta from -1 to 1"):
+            PolynomialSurface(reference=reference)
+
+
+def test_the_joint_ratio_has_the_joint_score_as_its_slope():
+    """The same events at theta and a little beside it: seen as a function of theta."""
+    step, theta = 1e-5, 0.3
+    up, down, here = (
+        PolynomialSurface(reference=reference).simulate(
+            np.full((500, 1), theta), np.random.default_rng(1)
+        )
+        for reference in (theta + step, theta - step, theta)
+    )
+    np.testing.assert_array_equal(here.log_ratio, 0.0)
+    slope = (down.log_ratio - up.log_ratio) / (2 * step)
+    np.testing.assert_allclose(slope, here.score[:, 0], atol=1e-5)
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize(("theta", "reference"), [(-0.5, -1.0), (0.8, -1.0), (0.8, 0.3)])
+def test_mean_inverse_joint_ratio_given_x_is_the_marginal_one(theta, reference):
+    """E[(1/r(x, z) - 1/r(x)) h(x)] = 0 for any h; 4.5 standard deviations, 1e-5 for each."""
+    simulator = PolynomialSurface(reference=reference)
+    events = simulator.simulate(np.full((100_000, 1), theta), np.random.default_rng(3))
+    below, above = (simulator.log_prob(events.x, np.array([[t]])) for t in (reference, theta))
+    marginal, joint = np.exp(below - above), np.exp(-events.log_ratio)
+    for values in (joint, marginal):  # normalised
+        assert abs(values.mean() - 1) < 4.5 * values.std() / np.sqrt(len(values))
+    x0, x1 = events.x[:, 0], events.x[:, 1]
+    for weight in (np.tanh(x0), np.cos(x0), np.cos(x1), np.sin(x1), marginal):
+        difference = (joint - marginal) * weight
+        error = difference.std() / np.sqrt(len(difference))
+        assert abs(difference.mean()) < 4.5 * error
+        assert error < 0.05
+    assert np.mean(events.log_ratio == 0.0) == pytest.approx(0.6, abs=0.01)

@@ -138,6 +138,18 @@ def test_weighted_moments_are_those_of_copies(load, write, make_events, monkeypa
     np.testing.assert_allclose(theta_spread, drawn.theta[copies].std(axis=0), rtol=0.003)
 
 
+def test_log_ratios_stay_with_their_events(load, write, make_events):
+    log_ratio = make_events(400).x[:, 0] ** 2
+    log_ratio[3] = np.nan  # left out, as one with a feature that is not finite
+    with EventFile(write(make_events(400, log_ratio=log_ratio))) as file:
+        loaded = load(file)
+        assert loaded.n_train + loaded.n_validation == 399
+        for batch in loaded.prepare(_same).training(30, seed=0):
+            torch.testing.assert_close(batch.log_ratio, batch.prepared[:, 0] ** 2)
+            assert torch.equal(batch.take(torch.tensor([2])).log_ratio, batch.log_ratio[2:3])
+            assert batch.score is None
+
+
 def test_scores_stay_with_their_events(load, write, make_events):
     score = make_events(400).x[:, :1] ** 2
     with EventFile(write(make_events(400, score=score))) as file:

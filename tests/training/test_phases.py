@@ -11,9 +11,14 @@ from lfi_mflow.training import (
     OBJECTIVES,
     Phase,
     adversarial,
+    alice,
+    alices,
     alternating,
+    bnre,
     density,
     elbo,
+    nre_a,
+    nre_c,
     penalised,
     scandal,
     sequential,
@@ -61,6 +66,16 @@ def test_sequential_is_a_manifold_phase_and_a_density_phase():
     assert (latent.objective, latent.epochs, latent.batch_size) == ("latent-likelihood", 4, 77)
     assert OBJECTIVES[chart.objective].part == "chart"
     assert OBJECTIVES[latent.objective].part == "latent"
+
+
+@pytest.mark.parametrize("name", ["nre-a", "nre-c", "bnre", "alice", "alices"])
+def test_ratio_estimators_are_trained_in_one_phase(name):
+    (phase,) = ALGORITHMS[name]()
+    assert (phase.name, phase.objective) == ("ratio", name)
+    (phase,) = {"nre-a": nre_a, "nre-c": nre_c, "bnre": bnre, "alice": alice, "alices": alices}[
+        name
+    ](epochs=3, batch_size=77)
+    assert (phase.epochs, phase.batch_size) == (3, 77)
 
 
 def test_alternating_is_rounds_of_both_phases():

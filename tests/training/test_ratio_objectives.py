@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from lfi_mflow.errors import ConfigError
+from lfi_mflow.errors import ConfigError, DataError
 from lfi_mflow.flows import Dimensions, build_flow
 from lfi_mflow.training import Alice, Alices, BalancedNre, Batch, NreA, NreC, Phase
 from lfi_mflow.training.ratio_objectives import other_rows
@@ -163,6 +163,20 @@ def test_beginning_fits_the_scale_of_theta(make_flow):
     NreA().begin(flow, Batch(torch.zeros(N, 2), theta))
     torch.testing.assert_close(flow.theta_mean, theta.mean(dim=0))
     torch.testing.assert_close(flow.theta_scale, theta.std(dim=0))
+
+
+def test_a_reference_that_events_do_not_cover_is_refused(make_flow):
+    """One event in a thousand stands for all of them; weights can make up for it."""
+    flow, theta = make_flow("alice"), torch.linspace(-1, 1, 1000).double()[:, None]
+    log_ratio = torch.zeros(1000).double()
+    batch = Batch(torch.zeros(1000, 2).double(), theta, log_ratio=log_ratio)
+    Alice().begin(flow, batch)
+    log_ratio[7] = -800.0
+    with pytest.raises(DataError, match=r"effective sample size of at least 1%\), found .* 0.10%"):
+        Alice().begin(flow, batch)
+    weight = torch.ones(1000).double()
+    weight[7] = 0.0
+    Alice().begin(flow, batch._replace(weight=weight))
 
 
 def test_what_does_not_go_together_is_refused(make_flow):
