@@ -85,9 +85,6 @@ class LimitConfig:
         interest: Names of the parameters of interest; all but the nuisances by default.
         nuisances: Auxiliary measurements by name of the parameter.
         processes: Further processes by name.
-
-    Raises:
-        ConfigError: If neither a luminosity nor ``shape_only`` is given, or both are.
     """
 
     luminosity: float | None = None
@@ -99,7 +96,11 @@ class LimitConfig:
     processes: Mapping[str, ProcessConfig] = field(default_factory=dict)
 
     def check(self) -> None:
-        """Check that it says whether the number of events counts."""
+        """Check that it says whether the number of events counts.
+
+        Raises:
+            ConfigError: If neither a luminosity nor ``shape_only`` is given, or both are.
+        """
         if self.luminosity is None and not self.shape_only:
             raise ConfigError(
                 "a luminosity, or shape only",
