@@ -242,7 +242,7 @@ def _source(
             "leave --source out: the surrogate makes the events",
         )
     centre = 0.5 * (experiment.low + experiment.high)
-    return simulated_events(simulator), exact_likelihood(simulator, centre)
+    return simulated_events(simulator), exact_likelihood(simulator, centre.tolist())
 
 
 def _data(
@@ -256,7 +256,10 @@ def _data(
 
     if options["asimov"] is None:
         events, _ = read_events(model, options["observed"], dict(options))
-        return DataSet(events.x), {"kind": "observed", "file": options["observed"].name}
+        return DataSet(events.x.astype("float64")), {
+            "kind": "observed",
+            "file": options["observed"].name,
+        }
     point = options["asimov"]
     count = options["n_events"]
     if experiment.rate is not None and count is not None:

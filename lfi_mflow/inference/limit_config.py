@@ -186,14 +186,14 @@ def _parts(model: Model, config: LimitConfig) -> tuple[LikelihoodFactory, Rate |
         other = load_model(process.model, next(model.flow.parameters()).device)
         processes.append(_process(name, other, process, config.luminosity, names))
     require_one_chart(processes)
-    rate = None if config.shape_only else total_rate(processes)
+    total = None if config.shape_only else total_rate(processes)
 
     precise = [dataclasses.replace(row, flow=copy.deepcopy(row.flow).double()) for row in processes]
 
     def likelihood(x: torch.Tensor) -> MixtureLikelihood:
         return MixtureLikelihood(precise if x.ndim == 2 else processes, x)
 
-    return likelihood, rate, mixture_events(processes)
+    return likelihood, total, mixture_events(processes)
 
 
 def _flow_likelihood(flow: Flow) -> LikelihoodFactory:

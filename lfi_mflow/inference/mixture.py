@@ -156,7 +156,7 @@ def mixture_events(processes: Sequence[Process]) -> EventSource:
         for index, process in enumerate(processes):
             rows = np.flatnonzero(chosen == index)
             if len(rows):
-                point = theta[np.ix_(rows, list(process.columns))]
+                point = theta[rows][:, list(process.columns)]
                 x[rows] = surrogate_events(process.flow)(point, seed + 1 + index)[0]
         return x, None
 

@@ -28,6 +28,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.interpolate import RegularGridInterpolator
 from torch import Tensor
 
@@ -201,7 +202,9 @@ def _quantiles(statistic: Array, levels: Sequence[float]) -> Array:
     return np.asarray(ordered[np.array(ranks) - 1])
 
 
-def _interpolate(values: Array, axes: tuple[Array, ...], lattice: list[Array]) -> Array:
+def _interpolate(
+    values: Array, axes: tuple[Array, ...], lattice: Sequence[NDArray[np.integer]]
+) -> Array:
     """Carry values from the lattice to the grid, linearly: (.., L1, L2) -> (.., M1, M2)."""
     q = len(axes)
     points = tuple(axis[nodes] for axis, nodes in zip(axes, lattice, strict=True))

@@ -56,7 +56,9 @@ class ExpectedEvents:
 
     def __call__(self, theta: Tensor) -> Tensor:
         """Return the expected number of events in float64: (..., p) -> (...)."""
-        return _Differenced.apply(theta.to("cpu", torch.float64), self._values)
+        return _Differenced.apply(  # type: ignore[no-untyped-call]
+            theta.to("cpu", torch.float64), self._values
+        )
 
     def _values(self, theta: Tensor) -> Tensor:
         """Evaluate at points without a gradient: (..., p) -> (...)."""
