@@ -30,7 +30,7 @@ from lfi_mflow.simulation import get_simulator
 LEVELS = (0.68, 0.95)
 SIMULATOR = get_simulator("higgs-eft", {"theta_scale": 10, "cuts": "jets"})
 INFORMATION = np.array([126.5, 21.3])  # per event, of the shape at the Standard Model
-NODES, STRIDE, REACH = 61, 5, 11.0  # the range in errors of the Standard Model
+NODES, STRIDE, REACH = 61, 10, 11.0  # the range in errors of the Standard Model
 
 
 def monomials(theta):
@@ -71,7 +71,7 @@ def make_experiment(events):
 
 def draw(experiment, theta, repeat, rng):
     """Log-likelihoods of data sets at a truth, as functions (T, 2) -> (T,), one by one."""
-    x, weight = source(np.tile(theta, (100_000, 1)), int(rng.integers(2**31)))
+    x, weight = source(np.tile(theta, (30_000, 1)), int(rng.integers(2**31)))
     chance = weight / weight.sum()
     for number in rng.poisson(experiment.expected(theta), repeat):
         rows = rng.choice(len(x), number, p=chance)
@@ -133,10 +133,12 @@ def study(events, theta, repeat, seed):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeat", type=int, default=1_000)
-    repeat = parser.parse_args().repeat
+    parser.add_argument("--events", type=int, nargs="+", default=[10, 36, 200])
+    options = parser.parse_args()
+    repeat = options.repeat
     print("| events | truth, in errors | Wilks 68 % | toys 68 % | Wilks 95 % | toys 95 % |")
     print("|---|---|---|---|---|---|")
-    for events in (10, 36, 200):
+    for events in options.events:
         for theta in ((0.0, 0.0), (0.8, -1.3)):
             cells, error = study(events, theta, repeat, 11)
             print(f"| {events} | {theta} | {' | '.join(cells)} |", flush=True)

@@ -5,14 +5,15 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from lfi_mflow.cli.console import log, show_result, show_table, warn
+from lfi_mflow.cli.console import warn
 from lfi_mflow.cli.infer import read_events
+from lfi_mflow.cli.limit_result import show_limits
 from lfi_mflow.cli.options import (
     FILE,
     claim_output,
@@ -152,7 +153,7 @@ def command(model: Path, output: Path, *, force: bool, as_json: bool, **options:
         trained = load_model(model, resolve_device(options["device"]))
         limits = _compute(trained, config, options)
         limits.save(output)
-    _show(limits, output, time.perf_counter() - start, as_json=as_json)
+    show_limits(limits, output, time.perf_counter() - start, as_json=as_json)
 
 
 def _configuration(options: Mapping[str, Any]) -> LimitConfig:
@@ -241,7 +242,7 @@ def _source(
             "leave --source out: the surrogate makes the events",
         )
     centre = 0.5 * (experiment.low + experiment.high)
-    return simulated_events(simulator), exact_likelihood(simulator, centre)
+    return simulated_events(simulator), exact_likelihood(simulator, centre.tolist())
 
 
 def _data(
@@ -255,7 +256,10 @@ def _data(
 
     if options["asimov"] is None:
         events, _ = read_events(model, options["observed"], dict(options))
-        return DataSet(events.x), {"kind": "observed", "file": options["observed"].name}
+        return DataSet(events.x.astype("float64")), {
+            "kind": "observed",
+            "file": options["observed"].name,
+        }
     point = options["asimov"]
     count = options["n_events"]
     if experiment.rate is not None and count is not None:
@@ -273,46 +277,3 @@ def _data(
             "fit is off the point by chance"
         )
     return data, {"kind": "asimov", "theta": list(point)}
-
-
-def _show(limits: Limits, output: Path, seconds: float, *, as_json: bool) -> None:
-    """Show best fit and intervals."""
-    if not limits.data["fit_valid"]:
-        warn("Minuit does not trust its minimum: look at the profile, and beware of the errors")
-    for name, row in limits.parameters.items():
-        if row["at_limit"]:
-            warn(f"the best fit of {name} is at the end of its range: a wider prior may move it")
-    kind = "neyman" if limits.toys else "asymptotic"
-    table = limits.to_table()
-    if not as_json:
-        rows = [_row(name, row, kind) for name, row in table["parameters"].items()]
-        show_table(("parameter", "best fit", "error", "68 %", "95 %"), rows)
-    data = limits.data
-    line = f"{kind} limits of {data['events']:.6g} {data['kind']} events"
-    if data["expected"] is not None:
-        line += f" ({data['expected']:.4g} expected at the best fit)"
-    if data["kind"] == "asimov":
-        log(f"the Asimov sample has an effective size of {data['effective_sample_size']:.0f}")
-    record = {"output": output, **{key: table[key] for key in ("nuisances", "data", "toys")}}
-    record["information"] = table["information"]
-    record["parameters"] = {
-        name: {key: value for key, value in row.items() if key not in _CURVES}
-        for name, row in table["parameters"].items()
-    }
-    record["seconds"] = seconds
-    show_result(f"{output}: {line}; {seconds:.1f} s", record, as_json=as_json)
-
-
-_CURVES = ("values", "statistic", "critical")
-
-
-def _row(name: str, row: Mapping[str, Any], kind: str) -> tuple[str, ...]:
-    """Write a parameter as a row of the table."""
-    error = "-" if row["error"] is None else f"{row['error']:.3g}"
-    pieces = [_pieces(row[kind][level]) for level in ("68", "95")]
-    return name, f"{row['best_fit']:.4g}", error, *pieces
-
-
-def _pieces(found: Sequence[Sequence[float]]) -> str:
-    """Write the pieces of an interval."""
-    return " and ".join(f"[{low:.4g}, {high:.4g}]" for low, high in found) or "none"

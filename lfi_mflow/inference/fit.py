@@ -58,6 +58,7 @@ class Maximum:
         valid: Whether Minuit trusts it.
         at_limit: Whether each parameter is at an end of its range, with shape (p,).
         evaluations: Calls of the likelihood, for all starting points together.
+        minuit: The fit itself, of parameters called x0, x1 and so on.
     """
 
     theta: Array

@@ -85,9 +85,6 @@ class LimitConfig:
         interest: Names of the parameters of interest; all but the nuisances by default.
         nuisances: Auxiliary measurements by name of the parameter.
         processes: Further processes by name.
-
-    Raises:
-        ConfigError: If neither a luminosity nor ``shape_only`` is given, or both are.
     """
 
     luminosity: float | None = None
@@ -99,7 +96,11 @@ class LimitConfig:
     processes: Mapping[str, ProcessConfig] = field(default_factory=dict)
 
     def check(self) -> None:
-        """Check that it says whether the number of events counts."""
+        """Check that it says whether the number of events counts.
+
+        Raises:
+            ConfigError: If neither a luminosity nor ``shape_only`` is given, or both are.
+        """
         if self.luminosity is None and not self.shape_only:
             raise ConfigError(
                 "a luminosity, or shape only",
@@ -185,14 +186,14 @@ def _parts(model: Model, config: LimitConfig) -> tuple[LikelihoodFactory, Rate |
         other = load_model(process.model, next(model.flow.parameters()).device)
         processes.append(_process(name, other, process, config.luminosity, names))
     require_one_chart(processes)
-    rate = None if config.shape_only else total_rate(processes)
+    total = None if config.shape_only else total_rate(processes)
 
     precise = [dataclasses.replace(row, flow=copy.deepcopy(row.flow).double()) for row in processes]
 
     def likelihood(x: torch.Tensor) -> ProcessLikelihood:
         return ProcessLikelihood(precise if x.ndim == 2 else processes, x)
 
-    return likelihood, rate, mixture_events(processes)
+    return likelihood, total, mixture_events(processes)
 
 
 def _flow_likelihood(flow: Flow) -> LikelihoodFactory:

@@ -102,35 +102,10 @@ def find_limits(
     best = maximise(density, experiment.low, experiment.high)
     axes = _axes(experiment, find_box(experiment, density))
     scan = scan_likelihood(experiment, density, axes, best.log_likelihood)
-    calibration = None
-    if toys is not None:
-        calibration = calibrate(
-            experiment,
-            data,
-            axes,
-            toys.source,
-            source_density=toys.density,
-            levels=levels,
-            settings=toys.settings,
-        )
-    parameters = {
-        experiment.names[column]: {
-            **_fitted(best, column),
-            "minos": {level_name(level): _minos(best, column, level) for level in levels},
-            **_profile(scan, calibration, index, levels),
-        }
-        for index, column in enumerate(experiment.interest)
-    }
+    calibration = None if toys is None else _calibrate(experiment, data, axes, toys, levels)
     return Limits(
-        parameters=parameters,
-        nuisances={
-            experiment.names[row.parameter]: {
-                **_fitted(best, row.parameter),
-                "measured": row.measured,
-                "width": row.width,
-            }
-            for row in experiment.constraints
-        },
+        parameters=_parameters(experiment, best, scan, calibration, levels),
+        nuisances=_nuisances(experiment, best),
         region=_region(scan, calibration, levels) if len(axes) > 1 else {},
         data={
             "events": data.count,
@@ -142,6 +117,55 @@ def find_limits(
         information=_information(experiment, data, sensitivity, best.theta, seed),
         toys={} if toys is None or calibration is None else _toys_table(toys, calibration),
     )
+
+
+def _calibrate(
+    experiment: CountingExperiment,
+    data: DataSet,
+    axes: tuple[Array, ...],
+    toys: Toys,
+    levels: Sequence[float],
+) -> Calibration:
+    """Throw the toys."""
+    return calibrate(
+        experiment,
+        data,
+        axes,
+        toys.source,
+        source_density=toys.density,
+        levels=levels,
+        settings=toys.settings,
+    )
+
+
+def _parameters(
+    experiment: CountingExperiment,
+    best: Maximum,
+    scan: Scan,
+    calibration: Calibration | None,
+    levels: Sequence[float],
+) -> dict[str, dict[str, Any]]:
+    """Return what there is to say of each parameter of interest."""
+    return {
+        experiment.names[column]: {
+            **_fitted(best, column),
+            "minos": {level_name(level): _minos(best, column, level) for level in levels},
+            **_profile(scan, calibration, index, levels),
+        }
+        for index, column in enumerate(experiment.interest)
+    }
+
+
+def _nuisances(experiment: CountingExperiment, best: Maximum) -> dict[str, dict[str, Any]]:
+    """Return what there is to say of each nuisance parameter."""
+    return {
+        experiment.names[row.parameter]: {
+            **_fitted(best, row.parameter),
+            "measured": row.measured,
+            "width": row.width,
+        }
+        for row in experiment.constraints
+    }
 
 
 def credible_intervals(

@@ -28,6 +28,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from scipy.interpolate import RegularGridInterpolator
 from torch import Tensor
 
@@ -42,7 +43,7 @@ from lfi_mflow.inference.regions import Scan, mesh
 from lfi_mflow.inference.toys import draw_pool, make_table
 from lfi_mflow.simulation import Array
 
-__all__ = ["Calibration", "NeymanSettings", "calibrate", "test_statistics"]
+__all__ = ["Calibration", "NeymanSettings", "calibrate", "ratio_statistics"]
 
 _SPAN = 4.0  # of a nuisance parameter, in widths of its constraint
 _PARAMETERS = 3
@@ -126,13 +127,13 @@ def calibrate(
     grid = _nodes(experiment, axes, settings.nuisance_nodes)
     flat = grid.reshape(-1, grid.shape[-1])
     with torch.no_grad():
-        value = experiment.log_likelihood(data)(flat).cpu().numpy().reshape(grid.shape[:-1])
-    chosen = value.reshape(*(len(axis) for axis in axes), -1)
-    scan = Scan(axes, 2.0 * (chosen.max() - chosen.max(axis=-1)))
+        value = experiment.log_likelihood(data)(flat).cpu().numpy()
+    value = value.reshape(*(len(axis) for axis in axes), -1)
+    scan = Scan(axes, 2.0 * (value.max() - value.max(axis=-1)))
     lattice = [np.arange(0, len(axis), settings.stride) for axis in axes]
     places = np.stack(np.meshgrid(*lattice, indexing="ij"), axis=-1).reshape(-1, len(axes))
-    nuisance = chosen.argmax(axis=-1)[tuple(places.T)]
-    truths = np.ravel_multi_index((*places.T, nuisance), chosen.shape)
+    nuisance = value.argmax(axis=-1)[tuple(places.T)]
+    truths = np.ravel_multi_index((*places.T, nuisance), value.shape)
     size = settings.pool or max(5_000, 50 * round(data.count))
     pool = draw_pool(source, source_density, flat[truths].numpy(), size=size, seed=settings.seed)
     table = make_table(experiment, pool, flat, data.count)
@@ -140,22 +141,23 @@ def calibrate(
     quantiles = np.empty((len(levels), 1 + len(axes), len(truths)))
     for row, (truth, place) in enumerate(zip(truths, places, strict=True)):
         toys = table.log_likelihoods(int(truth), pool.probability[row], settings.toys, rng)
-        statistic = test_statistics(toys.reshape(-1, *chosen.shape), tuple(place))
+        statistic = ratio_statistics(toys.reshape(-1, *value.shape), tuple(place))
         quantiles[..., row] = _quantiles(statistic, levels)
     shape = (*quantiles.shape[:2], *(len(nodes) for nodes in lattice))
     maps = _interpolate(quantiles.reshape(shape), axes, lattice)
-    return Calibration(
-        scan,
-        {level: maps[k, 0] for k, level in enumerate(levels)},
-        {
-            level: tuple(scan.along(j, maps[k, 1 + j]) for j in range(len(axes)))
-            for k, level in enumerate(levels)
-        },
-        pool.size,
-    )
+    return _calibration(scan, maps, levels, pool.size)
 
 
-def test_statistics(log_likelihood: Array, place: tuple[int, ...]) -> Array:
+def _calibration(scan: Scan, maps: Array, levels: Sequence[float], pool_size: float) -> Calibration:
+    """Sort critical values (levels, 1 + q, M1, M2) by level and by what is tested."""
+    joint, single = {}, {}
+    for level, (jointly, *alone) in zip(levels, maps, strict=True):
+        joint[level] = jointly
+        single[level] = tuple(scan.along(j, values) for j, values in enumerate(alone))
+    return Calibration(scan, joint, single, pool_size)
+
+
+def ratio_statistics(log_likelihood: Array, place: tuple[int, ...]) -> Array:
     """Return t of data sets at a node: jointly, and of each parameter with the other profiled.
 
     Arguments:
@@ -172,9 +174,6 @@ def test_statistics(log_likelihood: Array, place: tuple[int, ...]) -> Array:
         line = np.take(profiled, index, axis=1 + parameter)
         found.append(line.reshape(len(line), -1).max(axis=1))
     return np.asarray(2.0 * (best[:, None] - np.stack(found, axis=1)))
-
-
-test_statistics.__test__ = False  # type: ignore[attr-defined] # pytest collects such names
 
 
 def _nodes(experiment: CountingExperiment, axes: tuple[Array, ...], nodes: int) -> Tensor:
@@ -203,7 +202,9 @@ def _quantiles(statistic: Array, levels: Sequence[float]) -> Array:
     return np.asarray(ordered[np.array(ranks) - 1])
 
 
-def _interpolate(values: Array, axes: tuple[Array, ...], lattice: list[Array]) -> Array:
+def _interpolate(
+    values: Array, axes: tuple[Array, ...], lattice: Sequence[NDArray[np.integer]]
+) -> Array:
     """Carry values from the lattice to the grid, linearly: (.., L1, L2) -> (.., M1, M2)."""
     q = len(axes)
     points = tuple(axis[nodes] for axis, nodes in zip(axes, lattice, strict=True))

@@ -88,7 +88,7 @@ class ProcessLikelihood:
         shares = rates.clamp_min(1e-300).log() - rates.sum(dim=0).clamp_min(1e-300).log()
         parts = [
             share.unsqueeze(-1).to(u)
-            + process.flow.log_prob_latent(u, theta[..., process.columns].unsqueeze(2).to(u))
+            + process.flow.log_prob_latent(u, theta[..., list(process.columns)].unsqueeze(2).to(u))
             for share, process in zip(shares, self._processes, strict=True)
         ]
         return sum_events(torch.logsumexp(torch.stack(parts), dim=0))
@@ -156,7 +156,7 @@ def mixture_events(processes: Sequence[Process]) -> EventSource:
         for index, process in enumerate(processes):
             rows = np.flatnonzero(chosen == index)
             if len(rows):
-                point = theta[np.ix_(rows, list(process.columns))]
+                point = theta[rows][:, list(process.columns)]
                 x[rows] = surrogate_events(process.flow)(point, seed + 1 + index)[0]
         return x, None
 

@@ -56,11 +56,14 @@ class ExpectedEvents:
 
     def __call__(self, theta: Tensor) -> Tensor:
         """Return the expected number of events in float64: (..., p) -> (...)."""
-        return _Differenced.apply(theta.to("cpu", torch.float64), self._values)
+        return _Differenced.apply(  # type: ignore[no-untyped-call]
+            theta.to("cpu", torch.float64), self._values
+        )
 
     def _values(self, theta: Tensor) -> Tensor:
         """Evaluate at points without a gradient: (..., p) -> (...)."""
-        points = theta.detach().reshape(-1, theta.shape[-1]).numpy()
+        # The number of points is written out: -1 is ambiguous where there are no parameters.
+        points = theta.detach().reshape(math.prod(theta.shape[:-1]), theta.shape[-1]).numpy()
         values = np.asarray(self._cross_section(points), dtype=np.float64) * self._scale
         return torch.from_numpy(values).reshape(theta.shape[:-1])
 

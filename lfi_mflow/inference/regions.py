@@ -151,7 +151,7 @@ def intervals(axis: Array, statistic: Array, critical: float | Array) -> list[tu
     pieces: list[tuple[float, float]] = []
     padded = np.concatenate([[False], inside, [False]]).astype(int)
     starts, stops = (np.flatnonzero(np.diff(padded) == sign) for sign in (1, -1))
-    for first, stop in zip(starts, stops - 1, strict=True):
+    for first, stop in zip(starts.tolist(), (stops - 1).tolist(), strict=True):
         low = axis[first] if first == 0 else _crossing(axis, above, first - 1)
         high = axis[stop] if stop == len(axis) - 1 else _crossing(axis, above, stop)
         pieces.append((float(low), float(high)))

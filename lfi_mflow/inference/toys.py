@@ -20,6 +20,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lfi_mflow.errors import ConfigError, DataError
@@ -28,6 +29,8 @@ from lfi_mflow.inference.experiment import CountingExperiment, EventSource, Like
 from lfi_mflow.simulation import Array, effective_sample_size
 
 __all__ = ["EventPool", "ToyTable", "draw_pool", "make_table"]
+
+Integers = NDArray[np.int64]
 
 _ROWS = 512
 _FLOOR = -1e4  # for densities of zero, so that sums stay numbers
@@ -90,7 +93,7 @@ class ToyTable:
 
     def _numbers(
         self, truth: int, toys: int, rng: np.random.Generator
-    ) -> tuple[Array, Tensor | float]:
+    ) -> tuple[Integers, Tensor | float]:
         """Numbers of events of toys, and the terms of the likelihood that belong to them."""
         if self.experiment.rate is None:
             return np.full(toys, self.count), 0.0
@@ -98,7 +101,7 @@ class ToyTable:
         numbers = rng.poisson(expected[truth].item(), toys)
         return numbers, torch.as_tensor(numbers[:, None]) * expected.log() - expected
 
-    def _sum_rows(self, probability: Array, numbers: Array, rng: np.random.Generator) -> Tensor:
+    def _sum_rows(self, probability: Array, numbers: Integers, rng: np.random.Generator) -> Tensor:
         """Sum as many random rows as each toy has events: (toys, G)."""
         edges = np.cumsum(probability)
         drawn = np.searchsorted(edges, edges[-1] * rng.random(int(numbers.sum())), side="right")

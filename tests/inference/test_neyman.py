@@ -3,7 +3,7 @@ import pytest
 
 from lfi_mflow.errors import ConfigError
 from lfi_mflow.inference.experiment import Constraint, DataSet
-from lfi_mflow.inference.neyman import NeymanSettings, calibrate, test_statistics
+from lfi_mflow.inference.neyman import NeymanSettings, calibrate, ratio_statistics
 from lfi_mflow.inference.regions import wilks
 
 SETTINGS = NeymanSettings(toys=2_000, pool=20_000, seed=3, stride=10)
@@ -86,13 +86,13 @@ def test_regions_by_toys_cover_where_those_of_wilks_do_not(counting, normal_even
 
 def test_statistics_of_one_and_two_parameters():
     value = np.random.default_rng(0).normal(size=(7, 4, 5, 3))
-    found = test_statistics(value, (2, 1))
+    found = ratio_statistics(value, (2, 1))
     profiled = value.max(axis=-1)
     best = profiled.max(axis=(1, 2))
     np.testing.assert_allclose(found[:, 0], 2 * (best - profiled[:, 2, 1]))
     np.testing.assert_allclose(found[:, 1], 2 * (best - profiled[:, 2].max(axis=1)))
     np.testing.assert_allclose(found[:, 2], 2 * (best - profiled[:, :, 1].max(axis=1)))
-    assert test_statistics(value[:, :, 0], (3,)).shape == (7, 2)
+    assert ratio_statistics(value[:, :, 0], (3,)).shape == (7, 2)
 
 
 @pytest.mark.parametrize(("name", "value"), [("toys", 49), ("pool", 10), ("stride", 0)])

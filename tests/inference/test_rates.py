@@ -24,6 +24,11 @@ def test_gradients_of_a_quadratic_are_exact():
     torch.testing.assert_close(gradient, expected, rtol=1e-7, atol=1e-7)
 
 
+def test_a_process_without_parameters_has_a_rate():
+    rate = ExpectedEvents(polynomial_cross_section([2.0], 0), luminosity=3.0)
+    assert rate(torch.zeros(4, 5, 0)).tolist() == [[6.0] * 5] * 4
+
+
 def test_the_rate_of_a_simulator_is_its_cross_section():
     simulator = get_simulator("higgs-eft")
     theta = torch.tensor([[0.2, -0.3]], dtype=torch.float64)
