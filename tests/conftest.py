@@ -2,6 +2,9 @@
 
 import signal
 
+import pytest
+import torch
+
 # A shell that runs the tests in the background has them ignore Ctrl-C, and every process they
 # start inherits that; the tests of Ctrl-C send it to such processes.
 signal.signal(signal.SIGINT, signal.default_int_handler)

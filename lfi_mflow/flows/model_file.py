@@ -32,6 +32,9 @@ __all__ = ["Model", "ModelMetadata", "load_model", "save_model"]
 SCHEMA_VERSION = 1
 _KEY = "lfi_mflow"
 
+RESIDUAL_MASS = 0.6827
+"""Share of the residuals of validation events within the ``residual_widths`` of a model."""
+
 
 @dataclass(frozen=True)
 class ModelMetadata:
@@ -46,10 +49,11 @@ class ModelMetadata:
         n_events: Number of training events, validation included.
         training: Configuration of the training, its seed, and what it measured:
             ``distance_quantiles`` are 1001 quantiles of the distance of the
-            ``n_validation`` validation events to the manifold, ``plane_distance``
-            and ``centre_distance`` their mean distances to the plane of the first n
-            principal axes and to the mean of all events. A model without a
-            manifold has none of them.
+            ``n_validation`` validation events to the manifold, ``residual_widths`` the
+            half-width of each observable's difference to the projection that holds
+            68 % of them, ``plane_distance`` and ``centre_distance`` their mean
+            distances to the plane of the first n principal axes and to the mean of
+            all events. A model without a manifold has none of them.
         history: Losses and rates by phase and epoch.
         mapping: Column mapping of the training file, if it was imported.
         provenance: Versions, command and time.

@@ -16,8 +16,8 @@ from lfi_mflow.inference.grid import grid_posterior
 from lfi_mflow.inference.likelihood import EventSetLikelihood, log_posterior
 from lfi_mflow.inference.mcmc import McmcSettings, sample_posterior
 from lfi_mflow.inference.moving import likelihood_of
-from lfi_mflow.inference.off_manifold import off_manifold_events, off_manifold_p_value
-from lfi_mflow.inference.posterior import ObservedEvents, Posterior
+from lfi_mflow.inference.observed import ObservedEvents, judge_events
+from lfi_mflow.inference.posterior import Posterior
 from lfi_mflow.simulation.priors import Prior
 
 __all__ = ["infer_posterior"]
@@ -78,7 +78,8 @@ def infer_posterior(
                 distance = model.flow.reconstruction_error(
                     events, theta.to(events).expand(len(events), -1)
                 )
-        return _judge(model, np.asarray(x), distance.cpu().double().numpy())
+        point = theta if model.flow.conditional else None
+        return judge_events(model, np.asarray(x), distance.cpu().double().numpy(), point)
 
     if method == "grid":
         grid = grid_posterior(density, prior)
@@ -92,20 +93,3 @@ def infer_posterior(
     )
     data = judged(draws.theta.flatten(0, -2).mean(dim=0))
     return Posterior.from_draws(names, draws, data, seconds=time.perf_counter() - start)
-
-
-def _judge(model: Model, x: NDArray[np.floating], distances: NDArray[np.float64]) -> ObservedEvents:
-    """Compare the distances of the events with those of the validation events."""
-    metadata = model.metadata
-    observables = tuple(metadata.events.observable_names)
-    quantiles = metadata.training.get("distance_quantiles")
-    if quantiles is None:
-        return ObservedEvents(x, observables)
-    n_reference = metadata.training.get("n_validation")
-    return ObservedEvents(
-        x,
-        observables,
-        off_manifold_p_value(distances, quantiles, n_reference),
-        off_manifold_events(distances, quantiles),
-        float(np.median(distances) / max(quantiles[len(quantiles) // 2], np.finfo(float).tiny)),
-    )

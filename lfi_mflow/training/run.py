@@ -22,6 +22,7 @@ from lfi_mflow.flows import (
     build_flow,
     get_preset,
 )
+from lfi_mflow.flows.model_file import RESIDUAL_MASS
 from lfi_mflow.provenance import provenance
 from lfi_mflow.training.checkpoint import CheckpointFile
 from lfi_mflow.training.events import (
@@ -38,6 +39,7 @@ __all__ = ["RunConfig", "read_run_config", "resolve_device", "train_model"]
 Precision = Literal["single", "double"]
 _DTYPES = {"single": torch.float32, "double": torch.float64}
 _QUANTILES = 1001
+_RESIDUAL_EVENTS = 100_000  # whose residuals are kept in memory
 
 
 @dataclass(frozen=True)
@@ -270,17 +272,22 @@ def _training_events(
 def _distances(flow: Flow, events: TrainingEvents) -> dict[str, Any]:
     """Return 1001 quantiles of the distance of validation events to the manifold.
 
-    Beside them, the mean distances to the plane of the first n principal axes, for
-    a chart that is worse has learnt nothing, and to the centre of all events.
+    Beside them, the width of the residuals of each observable, and the mean distances to
+    the plane of the first n principal axes, for a chart that is worse has learnt nothing,
+    and to the centre of all events.
     Where there is no manifold, or no way to project on it, there is nothing to measure.
     """
     if flow.chart is None or "encode" in flow.lacks:
         return {}
     blocks: list[tuple[Tensor, Tensor, Tensor]] = []
+    residuals: list[Tensor] = []
     for batch in events.validation_events():
         x = batch.prepared
         plane, centre = (_axes_distance(flow, x, axes) for axes in (flow.latent_dim, 0))
-        blocks.append((flow.reconstruction_error(x, batch.theta), plane, centre))
+        residual = x - flow.project(x, batch.theta)
+        blocks.append((residual.norm(dim=-1), plane, centre))
+        if sum(map(len, residuals)) < _RESIDUAL_EVENTS:
+            residuals.append(residual[:_RESIDUAL_EVENTS].cpu())
     distances, planes, centres = (
         torch.cat(parts).cpu().double() for parts in zip(*blocks, strict=True)
     )
@@ -288,9 +295,16 @@ def _distances(flow: Flow, events: TrainingEvents) -> dict[str, Any]:
     quantiles = np.quantile(distances.numpy(), np.linspace(0, 1, _QUANTILES))
     return {
         "distance_quantiles": [float(value) for value in quantiles],
+        "residual_widths": _widths(torch.cat(residuals)),
         "plane_distance": planes.mean().item(),
         "centre_distance": centres.mean().item(),
     }
+
+
+def _widths(residuals: Tensor) -> list[float]:
+    """Return the half-widths that hold 68 % of the residuals of each observable: (B, d) -> d."""
+    sizes = residuals.double().abs().numpy()
+    return [float(width) for width in np.quantile(sizes, RESIDUAL_MASS, axis=0)]
 
 
 def _axes_distance(flow: Flow, x: Tensor, axes: int) -> Tensor:
