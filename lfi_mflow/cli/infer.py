@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,13 @@ from lfi_mflow.cli.options import (
     seed_option,
     threads_option,
 )
+from lfi_mflow.cli.outliers import (
+    outlier_record,
+    show_outliers,
+    show_removal,
+    warn_of_observables,
+)
+from lfi_mflow.cli.posterior_plots import claim_plots, write_plots
 from lfi_mflow.cli.priors import inference_prior
 from lfi_mflow.cli.progress import working
 from lfi_mflow.errors import DataError
@@ -41,6 +49,9 @@ __all__ = ["command"]
 
 _COLUMNS = ("mean", "sd", "q16", "q50", "q84", "r_hat", "ess")
 _R_HAT_LIMIT = 1.01
+_UNMIXED_R_HAT = 1.05
+_UNMIXED_STATUS = 3
+_ESS_LIMIT = 400
 _ROWS = 10
 
 
@@ -50,6 +61,8 @@ _ROWS = 10
         "lfi-mflow infer model.mflow --observed data.root --tree events --observable px \\",
         "    --observable py --observable 'm = sqrt(E**2 - px**2 - py**2)' -o posterior.nc",
         "lfi-mflow infer model.mflow --observed data.root --mapping map.toml --json -o p.nc",
+        "lfi-mflow infer model.mflow --observed observed.h5 --without-outliers --plots plots \\",
+        "    -o posterior.nc",
     )
 )
 @click.argument("model", type=FILE)
@@ -76,6 +89,12 @@ _ROWS = 10
     is_flag=True,
     help="Compare densities on manifolds that depend on theta, although they have no ratio.",
 )
+@click.option(
+    "--without-outliers",
+    is_flag=True,
+    help="Leave events off the manifold out, and compare with the posterior of all events.",
+)
+@click.option("--plots", type=FILE, metavar="DIR", help="Folder for figures, as PNG files.")
 @prior_option
 @seed_option
 @device_option
@@ -86,24 +105,36 @@ _ROWS = 10
 @json_option
 def command(
     model: Path, observed: Path, output: Path, *, force: bool, as_json: bool, **options: Any
-) -> None:
+) -> int:
     """Infer the parameters of observed events.
 
     MODEL is a model file. All events share one value of the parameters. The columns of
     a foreign file come from the options, or else from the mapping the model's own events
     were imported with, or else from branches named like the observables. The prior is
-    that of the training events unless --prior is given.
+    that of the training events unless --prior is given. The exit status is 3 if chains
+    have not mixed.
     """
     claim_output(output, model, observed, force=force)
+    claim_plots(options["plots"], force=force)
     from lfi_mflow.flows import load_model
+    from lfi_mflow.inference import require_distances
     from lfi_mflow.training import resolve_device
 
     with limited_threads(options["threads"]):
         trained = load_model(model, resolve_device(options["device"]))
+        if options["without_outliers"]:
+            require_distances(trained)
         events, report = _read(trained, observed, options)
-        posterior = _infer(trained, model, observed, events, options)
+        everything, posterior = (
+            _with_sources(found, model, observed, report)
+            for found in _infer(trained, events, options)
+        )
         posterior.save(output)
-    _show(posterior, output, report, as_json=as_json)
+        _show_posterior(posterior, as_json=as_json)
+        more = {}
+        if options["plots"] is not None:
+            more = write_plots(options["plots"], trained, posterior, everything, options["seed"])
+    return _show_result(posterior, output, report, more, as_json=as_json)
 
 
 def _read(model: Model, path: Path, options: dict[str, Any]) -> tuple[Events, ImportReport]:
@@ -133,39 +164,67 @@ def _read(model: Model, path: Path, options: dict[str, Any]) -> tuple[Events, Im
     return events[:wanted], report
 
 
-def _infer(
-    model: Model, model_path: Path, observed: Path, events: Events, options: dict[str, Any]
-) -> Posterior:
-    """Compute the posterior."""
-    from lfi_mflow.inference import infer_posterior
+def _infer(model: Model, events: Events, options: dict[str, Any]) -> tuple[Posterior, Posterior]:
+    """Compute the posterior of all events, and that of the events to be used."""
+    from lfi_mflow.inference import infer_posterior, without_outliers
 
-    prior = inference_prior(model.metadata.events, options["prior"])
+    infer = functools.partial(
+        infer_posterior,
+        model,
+        method=options["method"],
+        prior=inference_prior(model.metadata.events, options["prior"]),
+        seed=options["seed"],
+        moving_manifold=options["moving_manifold"],
+    )
     with working(f"inferring from {len(events):,} events"):
-        posterior = infer_posterior(
-            model,
-            events.x,
-            method=options["method"],
-            prior=prior,
-            seed=options["seed"],
-            moving_manifold=options["moving_manifold"],
-        )
-    source = {"model": str(model_path), "observed": str(observed)}
-    return dataclasses.replace(posterior, provenance={**posterior.provenance, **source})
+        everything = infer(events.x)
+    if not options["without_outliers"]:
+        return everything, everything
+    with working("inferring without the events off the manifold"):
+        return everything, without_outliers(model, everything, infer)
 
 
-def _show(posterior: Posterior, output: Path, report: ImportReport, *, as_json: bool) -> None:
+def _with_sources(
+    posterior: Posterior, model: Path, observed: Path, report: ImportReport
+) -> Posterior:
+    """Add the files that a posterior comes from, and the rows of its events."""
+    rows = None if report.rows is None else report.rows[: len(posterior.data.x)]
+    return dataclasses.replace(
+        posterior,
+        data=dataclasses.replace(posterior.data, row=rows),
+        provenance={**posterior.provenance, "model": str(model), "observed": str(observed)},
+    )
+
+
+def _show_posterior(posterior: Posterior, *, as_json: bool) -> None:
     """Show the posterior and what to beware of."""
     summary = posterior.summary()
     if not as_json:
         rows = [_row(name, row) for name, row in summary["parameters"].items()]
         show_table(("parameter", "mean", "sd", "q16", "q50", "q84", "R-hat", "ESS"), rows)
+        show_outliers(posterior.data)
+        show_removal(posterior)
     _warn(summary, posterior)
+
+
+def _show_result(
+    posterior: Posterior,
+    output: Path,
+    report: ImportReport,
+    more: Mapping[str, Any],
+    *,
+    as_json: bool,
+) -> int:
+    """Show the result in one line, and return the exit status."""
+    summary = posterior.summary()
     n_events = len(posterior.observed)
     record = {
         "output": output,
         "n_events": n_events,
         "dropped": report.read - report.kept,
         **summary,
+        **outlier_record(posterior.data),
+        **more,
     }
     line = (
         f"{output}: posterior of {n_events:,} events by {posterior.method}, "
@@ -173,6 +232,8 @@ def _show(posterior: Posterior, output: Path, report: ImportReport, *, as_json: 
         f"{summary['seconds']:.1f} s"
     )
     show_result(line, record, as_json=as_json)
+    largest = max(row["r_hat"] or 1.0 for row in summary["parameters"].values())
+    return _UNMIXED_STATUS if largest > _UNMIXED_R_HAT else 0
 
 
 def _warn(summary: Mapping[str, Any], posterior: Posterior) -> None:
@@ -186,17 +247,24 @@ def _warn(summary: Mapping[str, Any], posterior: Posterior) -> None:
             "simulator, the columns or their units may not be those of the data, or some events "
             f"come from elsewhere{_outliers(posterior)}; the posterior does not know of it"
         )
+    warn_of_observables(posterior.data)
     for name, row in summary["parameters"].items():
         if row["r_hat"] is not None and row["r_hat"] > _R_HAT_LIMIT:
             warn(
                 f"the chains of {name} have not mixed (R-hat {row['r_hat']:.3f}): do not trust its "
                 "mean and quantiles; try --method grid or another --seed"
             )
+        if row["ess"] is not None and row["ess"] < _ESS_LIMIT:
+            warn(
+                f"the draws of {name} are worth only {row['ess']:.0f} independent ones: its "
+                "quantiles are uncertain"
+            )
 
 
 def _outliers(posterior: Posterior) -> str:
     """Name the rows of the events that are off the manifold, the first of them if many."""
-    rows = [str(row) for row in posterior.data.off_manifold_events]
+    data = posterior.data
+    rows = [str(row) for row in data.rows[data.off_manifold_events]]
     if not rows:
         return ""
     more = f" and {len(rows) - _ROWS} more" if len(rows) > _ROWS else ""

@@ -48,7 +48,9 @@ def read_observed(
     if mapping is not None:
         mapping = replace(mapping, parameters=())
     source = open_observed(path, mapping, observables, drop_nonfinite=drop_nonfinite)
-    return Events.concatenate([events for _, events in source.blocks()]), source.report
+    rows, blocks = zip(*source.blocks(), strict=True)
+    source.report.rows = np.concatenate(rows)
+    return Events.concatenate(blocks), source.report
 
 
 @dataclass(frozen=True)

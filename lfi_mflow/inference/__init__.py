@@ -18,12 +18,16 @@ from lfi_mflow.inference.likelihood import (
 )
 from lfi_mflow.inference.mcmc import Draws, McmcSettings, sample_posterior
 from lfi_mflow.inference.moving import MovingManifoldLikelihood, likelihood_of
+from lfi_mflow.inference.observed import ObservedEvents, Removal
 from lfi_mflow.inference.off_manifold import (
     lie_off_manifold,
     off_manifold_events,
     off_manifold_p_value,
 )
-from lfi_mflow.inference.posterior import ObservedEvents, Posterior, load_posterior
+from lfi_mflow.inference.outliers import posterior_shifts, require_distances, without_outliers
+from lfi_mflow.inference.posterior import Posterior, load_posterior
+from lfi_mflow.inference.predictive import PredictiveCheck, predictive_check
+from lfi_mflow.inference.residuals import Suspicion, residual_ratios, standardised_residuals
 from lfi_mflow.inference.run import infer_posterior
 from lfi_mflow.inference.score_file import ScoreFile, ScoreMetadata, write_scores
 from lfi_mflow.inference.scores import Scores, score_events
@@ -42,10 +46,13 @@ __all__ = [
     "MovingManifoldLikelihood",
     "ObservedEvents",
     "Posterior",
+    "PredictiveCheck",
+    "Removal",
     "ScoreFile",
     "ScoreMetadata",
     "Scores",
     "SimulatorLikelihood",
+    "Suspicion",
     "compare_densities",
     "convergence",
     "ess_bulk",
@@ -62,10 +69,16 @@ __all__ = [
     "log_prior",
     "off_manifold_events",
     "off_manifold_p_value",
+    "posterior_shifts",
+    "predictive_check",
     "pyhf_workspace",
     "quantile_edges",
     "r_hat",
+    "require_distances",
+    "residual_ratios",
     "sample_posterior",
     "score_events",
+    "standardised_residuals",
+    "without_outliers",
     "write_scores",
 ]

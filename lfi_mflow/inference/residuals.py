@@ -43,6 +43,7 @@ _REPLACEMENTS = 6
 _EVENTS = 24  # those farthest off are looked at a second time
 _MATERIAL_RATIO = 2.0
 _EXPLAINED = 0.5  # share of the distance that may be left by a good explanation
+_AS_GOOD = 0.1  # shares below are equally good
 
 
 @dataclass(frozen=True)
@@ -59,15 +60,23 @@ class Suspicion:
     remaining: Array
 
     @property
-    def culprit(self) -> str | None:
-        """The one observable that explains the distance; None if none does, or several."""
-        order = np.argsort(self.remaining)
+    def explanations(self) -> tuple[str, ...]:
+        """Observables that explain the distance about equally well, the best first.
+
+        None if no single one leaves less than half of it.
+        """
+        order = np.argsort(self.remaining, kind="stable")
         best = self.remaining[order[0]]
         if best > _EXPLAINED:
-            return None
-        if len(order) > 1 and best > _EXPLAINED * self.remaining[order[1]]:
-            return None
-        return self.observables[order[0]]
+            return ()
+        rivals = order[self.remaining[order] <= max(2.0 * best, _AS_GOOD)]
+        return tuple(self.observables[k] for k in rivals)
+
+    @property
+    def culprit(self) -> str | None:
+        """The one observable that explains the distance; None if none does, or several."""
+        explanations = self.explanations
+        return explanations[0] if len(explanations) == 1 else None
 
 
 def standardised_residuals(

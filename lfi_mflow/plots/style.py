@@ -13,6 +13,7 @@ import math
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 __all__ = [
     "BAND",
@@ -23,6 +24,7 @@ __all__ = [
     "SEQUENTIAL",
     "caption",
     "empty_figure",
+    "few_ticks",
     "name_label",
     "new_figure",
     "png",
@@ -67,6 +69,17 @@ def tidy(axes: Axes, xlabel: str = "", ylabel: str = "") -> Axes:
     axes.set_axisbelow(True)
     axes.set_xlabel(xlabel, fontsize=_LABEL_SIZE, color=INK)
     axes.set_ylabel(ylabel, fontsize=_LABEL_SIZE, color=INK)
+    return axes
+
+
+def few_ticks(axes: Axes, ticks: int, *, slant: bool = False) -> Axes:
+    """Leave a few ticks on each axis; slanted, long numbers fit below a small panel."""
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(ticks, prune="both"))
+    if slant:
+        axes.tick_params(axis="x", labelrotation=35)
+        for text in axes.get_xticklabels():
+            text.set(ha="right", rotation_mode="anchor")
     return axes
 
 
