@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,6 +10,9 @@ import click
 from lfi_mflow.cli.console import show_table, warn
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from lfi_mflow.inference import ObservedEvents, Posterior
 
 __all__ = ["outlier_record", "show_outliers", "show_removal", "warn_of_observables"]
@@ -17,6 +20,7 @@ __all__ = ["outlier_record", "show_outliers", "show_removal", "warn_of_observabl
 _SHOWN = 10
 _LISTED = 1_000
 _LARGE_LOSS = 0.01
+_TIED = 0.95
 
 
 def outlier_record(data: ObservedEvents) -> dict[str, Any]:
@@ -39,8 +43,7 @@ def show_outliers(data: ObservedEvents) -> None:
     if data.residual is not None:
         header += ["largest residual in", "in widths"]
         for row, residual in zip(rows, data.residual[off[:_SHOWN]], strict=True):
-            largest = int(abs(residual).argmax())
-            row += [data.observables[largest], f"{residual[largest]:+.1f}"]
+            row += [_carriers(abs(residual), data.observables), f"{abs(residual).max():.1f}"]
     more = f", the farthest {_SHOWN}" if len(off) > _SHOWN else ""
     click.echo(f"\n{len(off):,} of {len(data.x):,} events off the manifold{more}:")
     show_table(header, rows, text=0)
@@ -68,8 +71,8 @@ def show_removal(posterior: Posterior) -> None:
     show_table(head, rows)
     lost = removal.loss * len(posterior.observed)
     click.echo(
-        f"{removed:,} of {len(data.x):,} events removed; the cut takes {removal.loss:.2g} of the "
-        f"simulator's own events, {lost:.2g} of the {len(posterior.observed):,} that are left"
+        f"{removed:,} of {len(data.x):,} events removed; the cut takes about {removal.loss:.1g} "
+        f"of the simulator's own events, {lost:.1g} of the {len(posterior.observed):,} left"
     )
     if removal.loss > _LARGE_LOSS:
         warn(
@@ -104,6 +107,13 @@ def warn_of_observables(data: ObservedEvents) -> None:
             f"one of {', '.join(explanations)} may explain {subject}: each does equally well, the "
             "manifold cannot tell them apart"
         )
+
+
+def _carriers(sizes: NDArray[np.floating], observables: Sequence[str]) -> str:
+    """Name the observables with the largest residual of an event, all those about as large."""
+    order = (-sizes).argsort(kind="stable")
+    tied = [observables[k] for k in order if sizes[k] > _TIED * sizes[order[0]]]
+    return ", ".join(tied[:3]) + (", …" if len(tied) > 3 else "")
 
 
 def _pair(row: Mapping[str, Any]) -> tuple[str, str]:

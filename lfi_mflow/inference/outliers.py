@@ -82,8 +82,6 @@ def without_outliers(
             everything, data=dataclasses.replace(data, used=used), removal=nothing
         )
     kept = infer(data.x[used])
-    quantiles = model.metadata.training["distance_quantiles"]
-    nearest = np.asarray(data.distance)[off].min()
     found = kept.data
     return dataclasses.replace(
         kept,
@@ -94,8 +92,20 @@ def without_outliers(
             distance_ratio=found.distance_ratio,
         ),
         seconds=everything.seconds + kept.seconds,
-        removal=Removal(float(tail_probabilities([nearest], quantiles)[0]), everything.summary()),
+        removal=Removal(_loss(model, everything), everything.summary()),
     )
+
+
+def _loss(model: Model, everything: Posterior) -> float:
+    """Share of the simulator's own events that are as far as the nearest that is off.
+
+    It is not taken smaller than validation events can show.
+    """
+    training, data = model.metadata.training, everything.data
+    nearest = np.asarray(data.distance)[data.off_manifold_events].min()
+    quantiles = training["distance_quantiles"]
+    share = float(tail_probabilities([nearest], quantiles)[0])
+    return max(share, 1.0 / (1 + training.get("n_validation", len(quantiles))))
 
 
 def posterior_shifts(posterior: Posterior) -> dict[str, float]:

@@ -7,7 +7,7 @@ The discrepancy is the Anderson-Darling distance to all generated events togethe
 which is sensitive in the tails too.
 
 The observed events are used twice, for the posterior and for the check, so that the
-p-value is not uniform but nearer to one half: a small one means more than it says, a
+p-value is not uniform but larger, as a rule: a small one means more than it says, a
 large one proves nothing. Generated events are on the manifold; whether the observed
 ones are is a question for :mod:`lfi_mflow.inference.off_manifold`.
 
@@ -26,7 +26,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lfi_mflow.errors import InputError
+from lfi_mflow.errors import InputError, ModelMismatchError
 from lfi_mflow.flows.model_file import Model
 from lfi_mflow.inference.posterior import Posterior
 
@@ -94,7 +94,15 @@ def predictive_check(
 
     Raises:
         InputError: If there are fewer than 20 sets.
+        ModelMismatchError: If the posterior is of events with other observables.
     """
+    names = tuple(model.metadata.events.observable_names)
+    if posterior.data.observables != names:
+        raise ModelMismatchError(
+            f"a posterior of events with the model's observables {', '.join(names)}",
+            ", ".join(posterior.data.observables),
+            "give the posterior of this model",
+        )
     if sets < _MIN_SETS:
         raise InputError(f"at least {_MIN_SETS} generated sets", str(sets), "generate more")
     rng = np.random.default_rng(seed)

@@ -40,6 +40,7 @@ Array = NDArray[np.float64]
 _BATCH = 8192
 _ROUNDING = 1e-6  # of the size of an observable: a residual below is that of float32
 _REPLACEMENTS = 6
+_LONGEST_STEP = 10.0  # in residuals
 _EVENTS = 24  # those farthest off are looked at a second time
 _MATERIAL_RATIO = 2.0
 _EXPLAINED = 0.5  # share of the distance that may be left by a good explanation
@@ -140,8 +141,8 @@ def suspect_observable(
 ) -> Suspicion:
     """Ask of each observable whether replacing it brings events back to the manifold.
 
-    An observable is replaced by its value in the projection, again and again: what
-    is left is the distance that the other observables do not agree about. The 24
+    An observable is moved until its own residual is zero: what is left is the distance
+    that the other observables do not agree about. The 24
     events that are farthest off are looked at.
 
     Arguments:
@@ -154,16 +155,33 @@ def suspect_observable(
     before = _sizes(standardised_residuals(flow, x, widths, theta))
     farthest = np.argsort(-before, kind="stable")[:_EVENTS]
     events, start = np.asarray(x)[farthest], before[farthest]
-    n, d = events.shape
-    scale, column = _scale(np.asarray(x), widths), np.arange(d)
-    changed = np.repeat(events[None], d, axis=0)
-    left = np.full((d, n), np.inf)
-    for _ in range(_REPLACEMENTS):
-        residual = _residual(flow, changed.reshape(-1, d), theta).reshape(d, n, d)
-        left = np.minimum(left, _sizes(residual / scale))
-        changed[column, :, column] -= residual[column, :, column]
+    changed = np.repeat(events[None].astype(np.float64), events.shape[1], axis=0)
+    left = _replace_each(flow, changed, _scale(np.asarray(x), widths), theta)
     shares = np.median(left / np.maximum(start, np.finfo(float).tiny), axis=1)
     return Suspicion(tuple(observables), np.asarray(shares))
+
+
+def _replace_each(flow: Flow, x: Array, scale: Array, theta: Tensor | None) -> Array:
+    """Smallest distance that replacing observable k of ``x[k]`` leaves: (d, N, d) -> (d, N).
+
+    The residual of the observable is brought to zero by the secant method, whose first
+    step goes to the projection; the steps are bounded, for the manifold may be curved.
+    """
+    d, n, _ = x.shape
+    column = np.arange(d)
+    left = np.full((d, n), np.inf)
+    step = before = None
+    for _ in range(_REPLACEMENTS):
+        residual = _residual(flow, x.reshape(-1, d), theta).reshape(d, n, d)
+        left = np.minimum(left, _sizes(residual / scale))
+        own = residual[column, :, column].astype(np.float64)
+        slope = np.ones_like(own)
+        if step is not None and before is not None:
+            change = before - own
+            np.divide(step, change, out=slope, where=np.abs(change) > 1e-3 * np.abs(step))
+        step, before = np.clip(slope, 0.5, _LONGEST_STEP) * own, own
+        x[column, :, column] -= step
+    return left
 
 
 def _scale(x: NDArray[np.floating], widths: ArrayLike) -> Array:
