@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from lfi_mflow.flows import Model
     from lfi_mflow.inference import Posterior, PredictiveCheck
 
-__all__ = ["claim_plots", "write_plots"]
+__all__ = ["NAMES", "claim_plots", "write_plots"]
 
-_NAMES = ("corner", "contours", "profile", "trace", "predictive", "off_manifold")
+NAMES = ("corner", "contours", "profile", "trace", "predictive", "off_manifold")
+"""Those of ``lfi_mflow.plots.FIGURES``, known before matplotlib is imported."""
+
 _SMALL = 0.01
 
 
@@ -35,7 +37,7 @@ def claim_plots(folder: Path | None, *, force: bool) -> None:
     if not folder.exists():
         check_output(folder, force=False)
         folder.mkdir()
-    for name in _NAMES:
+    for name in NAMES:
         check_output(folder / f"{name}.png", force=force)
 
 
