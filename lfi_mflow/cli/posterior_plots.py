@@ -24,7 +24,7 @@ _SMALL = 0.01
 
 
 def claim_plots(folder: Path | None, *, force: bool) -> None:
-    """Make the folder and check that the figures may be written, before any work is done.
+    """Check that the figures may be written, before any work is done.
 
     Raises:
         InputError: If a figure exists and ``force`` is false, or the folder cannot be
@@ -36,7 +36,7 @@ def claim_plots(folder: Path | None, *, force: bool) -> None:
         raise InputError("a folder for the figures", f"the file {folder}", "give another name")
     if not folder.exists():
         check_output(folder, force=False)
-        folder.mkdir()
+        return
     for name in NAMES:
         check_output(folder / f"{name}.png", force=force)
 
@@ -69,6 +69,7 @@ def write_plots(
             check=check,
             others={"all events": flat} if everything is not posterior else None,
         )
+        folder.mkdir(exist_ok=True)
         for name, figure in figures.items():
             with atomic_output(folder / f"{name}.png") as temporary:
                 temporary.write_bytes(png(figure))

@@ -127,7 +127,7 @@ def test_many_outliers_are_not_all_named(infer, x, tmp_path):
     assert "and 20 more" in result.err
 
 
-def test_chains_that_have_not_mixed_are_warned_of(infer, monkeypatch):
+def test_chains_that_have_not_mixed_are_warned_of(infer, monkeypatch, tmp_path):
     summary = Posterior.summary
 
     def unmixed(self):
@@ -135,8 +135,26 @@ def test_chains_that_have_not_mixed_are_warned_of(infer, monkeypatch):
         record["parameters"]["theta"]["r_hat"] = 1.2
         return record
 
+    assert infer().status == 0
     monkeypatch.setattr(Posterior, "summary", unmixed)
-    assert "the chains of theta have not mixed (R-hat 1.200)" in infer().err
+    result = infer()
+    assert "the chains of theta have not mixed (R-hat 1.200)" in result.err
+    assert result.status == 3
+    assert load_posterior(tmp_path / "p.nc").draws.shape[-1] == 1
+
+
+def test_few_independent_draws_are_warned_of(infer, monkeypatch):
+    summary = Posterior.summary
+
+    def few(self):
+        record = summary(self)
+        record["parameters"]["theta"]["ess"] = 60.0
+        return record
+
+    monkeypatch.setattr(Posterior, "summary", few)
+    result = infer()
+    assert "the draws of theta are worth only 60 independent ones" in result.err
+    assert result.status == 0
 
 
 def test_dropped_events_are_counted(infer, x, tmp_path):
