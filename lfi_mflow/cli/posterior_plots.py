@@ -50,7 +50,7 @@ def write_plots(
         folder: Where the figures go.
         model: The model of the posterior.
         posterior: The posterior.
-        everything: The posterior of all events, if some were removed; else the same.
+        everything: The posterior of all events, drawn beside it if some were removed.
         seed: Seed of the generated events.
     """
     from lfi_mflow.inference import predictive_check
@@ -67,7 +67,7 @@ def write_plots(
             (parameters, observables),
             distance_quantiles=model.metadata.training.get("distance_quantiles"),
             check=check,
-            others={"all events": flat} if everything is not posterior else None,
+            others={"all events": flat} if len(posterior.data.removed) else None,
         )
         folder.mkdir(exist_ok=True)
         for name, figure in figures.items():

@@ -48,10 +48,7 @@ def predictive_figure(
         tidy(axes, labels[k], "events" if index % columns == 0 else "")
         axes.set_ylim(bottom=0.0)
         p = float(check.p_values[k])
-        caption(axes, f"p = {p:.2g}")
-        if p < _SMALL:
-            axes.title.set_color(EXACT)
-            axes._left_title.set_color(EXACT)
+        caption(axes, f"p = {p:.2g}", EXACT if p < _SMALL else INK)
     handles, names = figure.axes[0].get_legend_handles_labels()
     figure.legend(
         handles, names, loc="outside upper center", ncols=len(names), frameon=False, fontsize=9

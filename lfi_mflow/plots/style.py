@@ -83,9 +83,9 @@ def few_ticks(axes: Axes, ticks: int, *, slant: bool = False) -> Axes:
     return axes
 
 
-def caption(axes: Axes, text: str) -> None:
+def caption(axes: Axes, text: str, colour: str = INK) -> None:
     """Title of a panel, at its left edge."""
-    axes.set_title(text, loc="left", fontsize=10.5, color=INK, fontweight="bold")
+    axes.set_title(text, loc="left", fontsize=10.5, color=colour, fontweight="bold")
 
 
 def name_label(name: str, latex: str = "", unit: str = "") -> str:
