@@ -264,6 +264,8 @@ class _Importer:
                 f"{report.nonfinite} of {report.read} events with NaN or infinite ones ({where})",
                 "mend the file, or add --drop-nonfinite",
             )
+        if not report.read:
+            raise DataError(f"events in {self._path}", "none", "check the file, and the tree in it")
         if not report.kept:
             raise DataError(
                 f"events with all columns in {self._path}", str(report), "choose other columns"
