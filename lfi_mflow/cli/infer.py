@@ -27,11 +27,21 @@ from lfi_mflow.cli.options import (
     seed_option,
     threads_option,
 )
+from lfi_mflow.cli.outliers import (
+    outlier_record,
+    show_outliers,
+    show_removal,
+    warn_of_observables,
+)
+from lfi_mflow.cli.posterior_plots import claim_plots, write_plots
 from lfi_mflow.cli.priors import inference_prior
 from lfi_mflow.cli.progress import working
-from lfi_mflow.errors import DataError
+from lfi_mflow.errors import DataError, InputError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from lfi_mflow.data import ImportReport
     from lfi_mflow.flows import Model
     from lfi_mflow.inference import Posterior
@@ -45,6 +55,7 @@ _GRID_LIMIT = 0.01  # of the error of mean and width, in widths
 _DIVERGENCES_LIMIT = 1e-3  # share of the draws
 _SPREAD_LIMIT = 0.5  # of the means of several models, in widths
 _NOT_TO_BE_TRUSTED = 3  # exit status of a posterior that was written all the same
+_ESS_LIMIT = 400
 _ROWS = 10
 
 
@@ -54,6 +65,8 @@ _ROWS = 10
         "lfi-mflow infer model.mflow --observed data.root --tree events --observable px \\",
         "    --observable py --observable 'm = sqrt(E**2 - px**2 - py**2)' -o posterior.nc",
         "lfi-mflow infer model.mflow --observed data.root --mapping map.toml --json -o p.nc",
+        "lfi-mflow infer model.mflow --observed observed.h5 --without-outliers --plots plots \\",
+        "    -o posterior.nc",
         "lfi-mflow infer a.mflow b.mflow c.mflow --observed observed.h5 -o posterior.nc",
     )
 )
@@ -97,6 +110,12 @@ _ROWS = 10
     is_flag=True,
     help="Compare densities on manifolds that depend on theta, although they have no ratio.",
 )
+@click.option(
+    "--without-outliers",
+    is_flag=True,
+    help="Leave events off the manifold out, and compare with the posterior of all events.",
+)
+@click.option("--plots", type=FILE, metavar="DIR", help="Folder for figures, as PNG files.")
 @prior_option
 @seed_option
 @device_option
@@ -130,23 +149,43 @@ def command(
     grid has not resolved it.
     """
     claim_output(output, *models, observed, force=force)
+    _check_members(models, options)
+    claim_plots(options["plots"], force=force)
     from lfi_mflow.flows import load_model
+    from lfi_mflow.inference import require_distances
     from lfi_mflow.training import resolve_device
 
     with limited_threads(options["threads"]):
         device = resolve_device(options["device"])
         trained = [load_model(model, device) for model in models]
+        if options["without_outliers"]:
+            require_distances(trained[0])
         events, report = read_events(trained[0], observed, options)
-        posterior = _infer(trained, events, options)
-        source = {"model": ", ".join(map(str, models)), "observed": str(observed)}
-        provenance = {**posterior.provenance, **source}
-        posterior = dataclasses.replace(posterior, provenance=provenance)
+        everything, posterior = (
+            _with_sources(found, models, observed, report)
+            for found in _infer(trained, events, options)
+        )
         posterior.save(output)
-    _show(posterior, output, report, as_json=as_json)
+        _show_posterior(posterior, as_json=as_json)
+        more = {}
+        if options["plots"] is not None:
+            more = write_plots(options["plots"], trained[0], posterior, everything, options["seed"])
+    _show_result(posterior, output, report, more, as_json=as_json)
     doubts = _doubts(posterior.summary())
     for words in doubts:
         warn(words)
     return _NOT_TO_BE_TRUSTED if doubts else 0
+
+
+def _check_members(models: Sequence[Path], options: Mapping[str, Any]) -> None:
+    """Fail if several models are to do what only one can."""
+    for name in ("without_outliers", "plots"):
+        if len(models) > 1 and options[name]:
+            raise InputError(
+                f"one model with --{name.replace('_', '-')}",
+                f"{len(models)}",
+                "each model has a manifold of its own: give one of them",
+            )
 
 
 def read_events(model: Model, path: Path, options: dict[str, Any]) -> tuple[Events, ImportReport]:
@@ -177,25 +216,52 @@ def read_events(model: Model, path: Path, options: dict[str, Any]) -> tuple[Even
     return events[:wanted], report
 
 
-def _infer(models: Sequence[Model], events: Events, options: dict[str, Any]) -> Posterior:
-    """Compute the posterior."""
-    from lfi_mflow.inference import infer_by_ensemble, infer_posterior
+def _infer(
+    models: Sequence[Model], events: Events, options: dict[str, Any]
+) -> tuple[Posterior, Posterior]:
+    """Compute the posterior of all events, and that of the events to be used."""
+    import numpy as np
+
+    from lfi_mflow.inference import infer_by_ensemble, infer_posterior, without_outliers
 
     conditions = options["conditions"]
-    settings = {
-        "method": options["method"],
-        "prior": inference_prior(models[0].metadata.events, options["prior"], conditions),
-        "seed": options["seed"],
-        "known": dict(zip(conditions, events.theta.T, strict=False)),
-    }
-    with working(f"inferring from {len(events):,} events"):
+    prior = inference_prior(models[0].metadata.events, options["prior"], conditions)
+    known = dict(zip(conditions, events.theta.T, strict=False))
+
+    def infer(used: NDArray[np.bool_]) -> Posterior:
+        settings = {
+            "method": options["method"],
+            "prior": prior,
+            "seed": options["seed"],
+            "known": {name: values[used] for name, values in known.items()},
+        }
         if len(models) > 1:
-            return infer_by_ensemble(models, events.x, **settings)
+            return infer_by_ensemble(models, events.x[used], **settings)
         moving = options["moving_manifold"]
-        return infer_posterior(models[0], events.x, moving_manifold=moving, **settings)
+        return infer_posterior(models[0], events.x[used], moving_manifold=moving, **settings)
+
+    with working(f"inferring from {len(events):,} events"):
+        everything = infer(np.ones(len(events), dtype=bool))
+    if not options["without_outliers"]:
+        return everything, everything
+    with working("inferring without the events off the manifold"):
+        return everything, without_outliers(models[0], everything, infer)
 
 
-def _show(posterior: Posterior, output: Path, report: ImportReport, *, as_json: bool) -> None:
+def _with_sources(
+    posterior: Posterior, models: Sequence[Path], observed: Path, report: ImportReport
+) -> Posterior:
+    """Add the files that a posterior comes from, and the rows of its events."""
+    rows = None if report.rows is None else report.rows[: len(posterior.data.x)]
+    source = {"model": ", ".join(map(str, models)), "observed": str(observed)}
+    return dataclasses.replace(
+        posterior,
+        data=dataclasses.replace(posterior.data, row=rows),
+        provenance={**posterior.provenance, **source},
+    )
+
+
+def _show_posterior(posterior: Posterior, *, as_json: bool) -> None:
     """Show the posterior and what to beware of."""
     summary = posterior.summary()
     if not as_json:
@@ -203,13 +269,29 @@ def _show(posterior: Posterior, output: Path, report: ImportReport, *, as_json: 
         several = "members" in summary["sampler"]
         spread = ("± mean", "± sd") if several else ()
         show_table(("parameter", "mean", "sd", "q16", "q50", "q84", "R-hat", "ESS", *spread), rows)
+        show_outliers(posterior.data)
+        show_removal(posterior)
     _warn(summary, posterior)
+
+
+def _show_result(
+    posterior: Posterior,
+    output: Path,
+    report: ImportReport,
+    more: Mapping[str, Any],
+    *,
+    as_json: bool,
+) -> None:
+    """Show the result in one line."""
+    summary = posterior.summary()
     n_events = len(posterior.observed)
     record = {
         "output": output,
         "n_events": n_events,
         "dropped": report.read - report.kept,
         **summary,
+        **outlier_record(posterior.data),
+        **more,
     }
     line = (
         f"{output}: posterior of {n_events:,} events by {posterior.method}, "
@@ -230,12 +312,18 @@ def _warn(summary: Mapping[str, Any], posterior: Posterior) -> None:
             "simulator, the columns or their units may not be those of the data, or some events "
             f"come from elsewhere{_outliers(posterior)}; the posterior does not know of it"
         )
+    warn_of_observables(posterior.data)
     for name, row in summary["parameters"].items():
         if row.get("mean_spread", 0.0) > _SPREAD_LIMIT * row["sd"]:
             warn(
                 f"the models disagree about {name}: their posterior means spread by "
                 f"{row['mean_spread']:.2g}, beside a width of {row['sd']:.2g}; train longer or "
                 "on more events"
+            )
+        if row["ess"] is not None and row["ess"] < _ESS_LIMIT:
+            warn(
+                f"the draws of {name} are worth only {row['ess']:.0f} independent ones: its "
+                "quantiles are uncertain"
             )
 
 
@@ -267,7 +355,8 @@ def _doubts(summary: Mapping[str, Any]) -> list[str]:
 
 def _outliers(posterior: Posterior) -> str:
     """Name the rows of the events that are off the manifold, the first of them if many."""
-    rows = [str(row) for row in posterior.data.off_manifold_events]
+    data = posterior.data
+    rows = [str(row) for row in data.rows[data.off_manifold_events]]
     if not rows:
         return ""
     more = f" and {len(rows) - _ROWS} more" if len(rows) > _ROWS else ""

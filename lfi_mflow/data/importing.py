@@ -52,6 +52,7 @@ class ImportReport:
         nonfinite: Rows dropped because a value was NaN or infinite, in total.
         missing_in: Rows without the element, by column.
         nonfinite_in: Rows with a NaN or infinite value, by column.
+        rows: The rows that became events, if they were read into memory; None otherwise.
     """
 
     read: int = 0
@@ -60,6 +61,7 @@ class ImportReport:
     nonfinite: int = 0
     missing_in: dict[str, int] = field(default_factory=dict)
     nonfinite_in: dict[str, int] = field(default_factory=dict)
+    rows: Rows | None = field(default=None, repr=False, compare=False)
 
     def counts(self) -> dict[str, int]:
         """Return the totals, as they stand in the metadata of the events."""
@@ -262,6 +264,8 @@ class _Importer:
                 f"{report.nonfinite} of {report.read} events with NaN or infinite ones ({where})",
                 "mend the file, or add --drop-nonfinite",
             )
+        if not report.read:
+            raise DataError(f"events in {self._path}", "none", "check the file, and the tree in it")
         if not report.kept:
             raise DataError(
                 f"events with all columns in {self._path}", str(report), "choose other columns"

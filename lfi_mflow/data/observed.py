@@ -62,7 +62,9 @@ def read_observed(
             ", ".join(source.parameters) or "none",
             "give a file that holds their value for each event",
         )
-    events = Events.concatenate([events for _, events in source.blocks()])
+    rows, blocks = zip(*source.blocks(), strict=True)
+    source.report.rows = np.concatenate(rows)
+    events = Events.concatenate(blocks)
     if conditions:
         columns = [source.parameters.index(name) for name in conditions]
         events = replace(events, theta=events.theta[:, columns])

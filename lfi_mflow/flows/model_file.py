@@ -32,6 +32,9 @@ __all__ = ["Model", "ModelMetadata", "load_model", "save_model"]
 SCHEMA_VERSION = 1
 _KEY = "lfi_mflow"
 
+RESIDUAL_MASS = 0.6827
+"""Share of the residuals of validation events within the ``residual_widths`` of a model."""
+
 
 @dataclass(frozen=True)
 class ModelMetadata:
@@ -47,9 +50,10 @@ class ModelMetadata:
         training: Configuration of the training, its seed, and what it measured:
             ``distance_quantiles`` are 1001 quantiles of the distance of the
             ``n_validation`` validation events to the manifold, ``n_reference`` the
-            effective number of these events, ``plane_distance``
-            and ``centre_distance`` their mean distances to the plane of the first n
-            principal axes and to the mean of all events. A model without a
+            effective number of these events, ``residual_widths`` the half-width of
+            each observable's difference to the projection that holds 68 % of them,
+            ``plane_distance`` and ``centre_distance`` their mean distances to the plane
+            of the first n principal axes and to the mean of all events. A model without a
             manifold has none of them. ``weights`` says what was made of the weights
             of the events, ``lacks`` what the flow cannot do for want of training.
         history: Losses and rates by phase and epoch.

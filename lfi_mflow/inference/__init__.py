@@ -33,15 +33,19 @@ from lfi_mflow.inference.mcmc import Draws, McmcSettings, sample_posterior
 from lfi_mflow.inference.mixture import MixtureLikelihood
 from lfi_mflow.inference.moving import MovingManifoldLikelihood, likelihood_of
 from lfi_mflow.inference.neyman import NeymanSettings
+from lfi_mflow.inference.observed import ObservedEvents, Removal
 from lfi_mflow.inference.off_manifold import (
     lie_off_manifold,
     off_manifold_events,
     off_manifold_p_value,
 )
-from lfi_mflow.inference.posterior import ObservedEvents, Posterior, load_posterior
+from lfi_mflow.inference.outliers import posterior_shifts, require_distances, without_outliers
+from lfi_mflow.inference.posterior import Posterior, load_posterior
+from lfi_mflow.inference.predictive import PredictiveCheck, predictive_check
 from lfi_mflow.inference.processes import Process, ProcessLikelihood
 from lfi_mflow.inference.rates import ExpectedEvents
 from lfi_mflow.inference.ratios import RatioLikelihood
+from lfi_mflow.inference.residuals import Suspicion, residual_ratios, standardised_residuals
 from lfi_mflow.inference.run import infer_posterior
 from lfi_mflow.inference.score_file import ScoreFile, ScoreMetadata, write_scores
 from lfi_mflow.inference.scores import Scores, score_events
@@ -71,14 +75,17 @@ __all__ = [
     "NeymanSettings",
     "ObservedEvents",
     "Posterior",
+    "PredictiveCheck",
     "Process",
     "ProcessLikelihood",
     "RatioLikelihood",
+    "Removal",
     "ScoreFile",
     "ScoreMetadata",
     "Scores",
     "Sensitivity",
     "SimulatorLikelihood",
+    "Suspicion",
     "Toys",
     "asimov_data",
     "compare_densities",
@@ -102,11 +109,17 @@ __all__ = [
     "maximise",
     "off_manifold_events",
     "off_manifold_p_value",
+    "posterior_shifts",
+    "predictive_check",
     "pyhf_workspace",
     "quantile_edges",
     "r_hat",
+    "require_distances",
+    "residual_ratios",
     "sample_by_gradient",
     "sample_posterior",
     "score_events",
+    "standardised_residuals",
+    "without_outliers",
     "write_scores",
 ]

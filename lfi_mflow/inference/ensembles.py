@@ -22,8 +22,9 @@ from lfi_mflow.inference.likelihood import EventSetLikelihood
 from lfi_mflow.inference.mcmc import Draws
 from lfi_mflow.inference.methods import Method, choose_method, compute_posterior
 from lfi_mflow.inference.mixture import MixtureLikelihood
-from lfi_mflow.inference.posterior import ObservedEvents, Posterior
-from lfi_mflow.inference.run import events_on, judge_events, posterior_of, unknown_parameters
+from lfi_mflow.inference.observed import ObservedEvents, judge_events
+from lfi_mflow.inference.posterior import Posterior
+from lfi_mflow.inference.run import events_on, posterior_of, unknown_parameters
 from lfi_mflow.simulation.priors import Prior
 
 __all__ = ["check_members", "infer_by_ensemble"]

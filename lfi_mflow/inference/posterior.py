@@ -7,6 +7,7 @@ neither writing nor reading needs arviz.
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 from collections.abc import Mapping, Sequence
@@ -24,6 +25,13 @@ from lfi_mflow.files import atomic_output, require_file
 from lfi_mflow.inference.convergence import Convergence, convergence
 from lfi_mflow.inference.grid import GridPosterior
 from lfi_mflow.inference.mcmc import Draws
+from lfi_mflow.inference.observed import (
+    ObservedEvents,
+    Removal,
+    observed_header,
+    observed_variables,
+    read_observed_events,
+)
 from lfi_mflow.provenance import provenance
 
 __all__ = ["ObservedEvents", "Posterior", "load_posterior"]
@@ -34,27 +42,6 @@ SCHEMA_VERSION = 1
 _KEY = "lfi_mflow"
 _DIMENSIONS = ("chain", "draw")
 _QUANTILES = {"q16": 0.16, "q50": 0.5, "q84": 0.84}
-
-
-@dataclass(frozen=True)
-class ObservedEvents:
-    """The events that a posterior is given.
-
-    Arguments:
-        x: Events, with shape (N, d).
-        observables: Names of the d observables.
-        off_manifold_p_value: Whether they are on the manifold, None if not tested.
-        off_manifold_events: Indices of those that are not, with shape (K,).
-        distance_ratio: Their median distance to the manifold, relative to that of
-            the validation events. Among very many events the p-value finds
-            differences that are too small to matter; this says how large they are.
-    """
-
-    x: NDArray[np.floating]
-    observables: tuple[str, ...]
-    off_manifold_p_value: float | None = None
-    off_manifold_events: NDArray[np.intp] = field(default_factory=lambda: np.zeros(0, np.intp))
-    distance_ratio: float | None = None
 
 
 @dataclass(frozen=True)
@@ -75,6 +62,7 @@ class Posterior:
         provenance: Versions, command and time.
         diverging: Which draws came after a trajectory that diverged, with shape
             (chains, draws); None for a method without trajectories.
+        removal: What the removal of events costs and changes; None if all were used.
     """
 
     parameters: tuple[str, ...]
@@ -87,6 +75,7 @@ class Posterior:
     seconds: float = 0.0
     provenance: Mapping[str, Any] = field(default_factory=provenance)
     diverging: NDArray[np.bool_] | None = None
+    removal: Removal | None = None
 
     def __post_init__(self) -> None:
         """Check the shapes and the names."""
@@ -182,8 +171,8 @@ class Posterior:
 
     @property
     def observed(self) -> NDArray[np.floating]:
-        """The observed events, with shape (N, d)."""
-        return self.data.x
+        """The observed events that were used, with shape (N, d)."""
+        return self.data.kept
 
     @property
     def off_manifold_p_value(self) -> float | None:
@@ -192,18 +181,23 @@ class Posterior:
 
     def summary(self) -> dict[str, Any]:
         """Return the numbers that ``lfi-mflow infer --json`` prints; None for NaN."""
-        return {
+        data, removal = self.data, self.removal
+        summary = {
             "parameters": {
                 name: {key: _number(value) for key, value in row.items()}
                 for name, row in self.statistics.items()
             },
-            "off_manifold_p_value": _number(self.data.off_manifold_p_value),
-            "off_manifold_events": len(self.data.off_manifold_events),
-            "distance_ratio": _number(self.data.distance_ratio),
+            "off_manifold_p_value": _number(data.off_manifold_p_value),
+            "off_manifold_events": len(np.setdiff1d(data.off_manifold_events, data.removed)),
+            "distance_ratio": _number(data.distance_ratio),
             "method": self.method,
             "sampler": {key: _number(value) for key, value in self.sampler.items()},
             "seconds": self.seconds,
         }
+        if removal is not None:
+            summary |= {"removed_events": len(data.removed), "expected_loss": removal.loss}
+            summary["with_outliers"] = dict(removal.with_outliers)
+        return summary
 
     def save(self, path: Path | str) -> None:
         """Write a posterior file; the old one stays until the new one is complete.
@@ -264,9 +258,8 @@ def _header(posterior: Posterior) -> dict[str, Any]:
         "parameters": list(posterior.parameters),
         "method": posterior.method,
         "statistics": posterior.summary()["parameters"],
-        "observables": list(posterior.data.observables),
-        "off_manifold_p_value": _number(posterior.data.off_manifold_p_value),
-        "distance_ratio": _number(posterior.data.distance_ratio),
+        **{name: _number(value) for name, value in observed_header(posterior.data).items()},
+        "removal": None if posterior.removal is None else dataclasses.asdict(posterior.removal),
         "sampler": {key: _number(value) for key, value in posterior.sampler.items()},
         "seconds": posterior.seconds,
         "provenance": dict(posterior.provenance),
@@ -282,10 +275,7 @@ def _write(file: h5netcdf.File, posterior: Posterior) -> None:
     if posterior.diverging is not None:
         stats["diverging"] = posterior.diverging.astype(np.int8)  # NetCDF has no booleans
     _write_group(file, "sample_stats", _DIMENSIONS, stats)
-    data = posterior.data
-    off = np.zeros(len(data.x), dtype=np.int8)
-    off[data.off_manifold_events] = 1
-    _write_group(file, "observed_data", ("event", "observable"), {"x": data.x, "off_manifold": off})
+    _write_group(file, "observed_data", ("event", "observable"), observed_variables(posterior.data))
 
 
 def _write_group(
@@ -319,17 +309,12 @@ def _read(file: h5netcdf.File, header: Mapping[str, Any]) -> Posterior:
             name: {key: np.nan if value is None else value for key, value in row.items()}
             for name, row in header["statistics"].items()
         },
-        data=ObservedEvents(
-            x=np.asarray(observed["x"][...]),
-            observables=tuple(header["observables"]),
-            off_manifold_p_value=header["off_manifold_p_value"],
-            off_manifold_events=np.flatnonzero(observed["off_manifold"][...]),
-            distance_ratio=header["distance_ratio"],
-        ),
+        data=read_observed_events(observed, header),
         sampler=header["sampler"],
         seconds=header["seconds"],
         provenance=header["provenance"],
         diverging=_diverging(file["sample_stats"]),
+        removal=None if header.get("removal") is None else Removal(**header["removal"]),
     )
 
 

@@ -17,15 +17,11 @@ from lfi_mflow.inference.likelihood import EventSetLikelihood, LogPosterior
 from lfi_mflow.inference.mcmc import Draws
 from lfi_mflow.inference.methods import Method, choose_method, compute_posterior
 from lfi_mflow.inference.moving import likelihood_of
-from lfi_mflow.inference.off_manifold import (
-    off_manifold_events,
-    off_manifold_p_value,
-    reference_size,
-)
-from lfi_mflow.inference.posterior import ObservedEvents, Posterior
+from lfi_mflow.inference.observed import ObservedEvents, judge_events
+from lfi_mflow.inference.posterior import Posterior
 from lfi_mflow.simulation.priors import Prior
 
-__all__ = ["events_on", "infer_posterior", "judge_events", "posterior_of", "unknown_parameters"]
+__all__ = ["events_on", "infer_posterior", "posterior_of", "unknown_parameters"]
 
 
 def infer_posterior(
@@ -68,10 +64,7 @@ def infer_posterior(
     method = choose_method(method, prior.dim, len(events))
     found = compute_posterior(likelihood, prior, method, generator)
     mean = found.mean if isinstance(found, GridPosterior) else found.theta.mean((0, 1))
-    if "encode" in model.flow.lacks:  # there is no manifold to be off
-        data = ObservedEvents(np.asarray(x), model.metadata.events.observable_names)
-    else:
-        data = judge_events(model, np.asarray(x), _distances(model, likelihood, events, mean))
+    data = _judged(model, np.asarray(x), likelihood, mean)
     return posterior_of(names, found, data, generator, start)
 
 
@@ -129,33 +122,18 @@ def posterior_of(
     return Posterior.from_draws(names, found, data, seconds=time.perf_counter() - start)
 
 
-def judge_events(
-    model: Model, x: NDArray[np.floating], distances: NDArray[np.float64]
+def _judged(
+    model: Model, x: NDArray[np.floating], likelihood: LogPosterior, theta: Tensor
 ) -> ObservedEvents:
-    """Compare the distances of the events with those of the validation events."""
-    metadata = model.metadata
-    observables = tuple(metadata.events.observable_names)
-    quantiles = metadata.training.get("distance_quantiles")
-    if quantiles is None:
-        return ObservedEvents(x, observables)
-    n_reference = reference_size(metadata.training)
-    return ObservedEvents(
-        x,
-        observables,
-        off_manifold_p_value(distances, quantiles, n_reference),
-        off_manifold_events(distances, quantiles),
-        float(np.median(distances) / max(quantiles[len(quantiles) // 2], np.finfo(float).tiny)),
-    )
-
-
-def _distances(
-    model: Model, likelihood: LogPosterior, events: Tensor, theta: Tensor
-) -> NDArray[np.float64]:
-    """Distances of events to the manifold, at theta if it depends on it."""
+    """Judge events (N, d) by their distances to the manifold, at theta if it depends on it."""
+    if "encode" in model.flow.lacks:  # there is no manifold to be off
+        return ObservedEvents(x, model.metadata.events.observable_names)
+    point = theta if model.flow.conditional else None
     if isinstance(likelihood, EventSetLikelihood):
         distance = likelihood.encoded.distance
     else:
+        events = events_on(model, x)
         with torch.no_grad():
             given = theta.to(events).expand(len(events), -1)
             distance = model.flow.reconstruction_error(events, given)
-    return np.asarray(distance.cpu().double().numpy())
+    return judge_events(model, x, distance.cpu().double().numpy(), point)

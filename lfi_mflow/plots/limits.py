@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 
 from lfi_mflow.plots.style import EXACT, INK, MODEL, MUTED, caption, empty_figure, new_figure, tidy
 
-__all__ = ["contour_figure", "profile_figure"]
+__all__ = ["limit_contour_figure", "limit_profile_figure"]
 
 _COLOURS = {"asymptotic": EXACT, "neyman": MODEL}
 _NAMES = {"asymptotic": "asymptotic", "neyman": "by toys"}
@@ -20,7 +20,9 @@ _STYLES = ("-", "--", ":")
 _HEIGHT = 1.8  # of the largest critical value
 
 
-def profile_figure(parameters: Mapping[str, Mapping[str, Any]], labels: Sequence[str]) -> Figure:
+def limit_profile_figure(
+    parameters: Mapping[str, Mapping[str, Any]], labels: Sequence[str]
+) -> Figure:
     """Draw the profile of the test statistic of each parameter, and where intervals end.
 
     Arguments:
@@ -37,7 +39,7 @@ def profile_figure(parameters: Mapping[str, Mapping[str, Any]], labels: Sequence
     return figure
 
 
-def contour_figure(
+def limit_contour_figure(
     parameters: Mapping[str, Mapping[str, Any]],
     region: Mapping[str, Any],
     labels: Sequence[str],

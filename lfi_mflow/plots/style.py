@@ -13,6 +13,7 @@ import math
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 __all__ = [
     "BAND",
@@ -23,6 +24,7 @@ __all__ = [
     "SEQUENTIAL",
     "caption",
     "empty_figure",
+    "few_ticks",
     "name_label",
     "new_figure",
     "png",
@@ -70,9 +72,20 @@ def tidy(axes: Axes, xlabel: str = "", ylabel: str = "") -> Axes:
     return axes
 
 
-def caption(axes: Axes, text: str) -> None:
+def few_ticks(axes: Axes, ticks: int, *, slant: bool = False) -> Axes:
+    """Leave a few ticks on each axis; slanted, long numbers fit below a small panel."""
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(ticks, prune="both"))
+    if slant:
+        axes.tick_params(axis="x", labelrotation=35)
+        for text in axes.get_xticklabels():
+            text.set(ha="right", rotation_mode="anchor")
+    return axes
+
+
+def caption(axes: Axes, text: str, colour: str = INK) -> None:
     """Title of a panel, at its left edge."""
-    axes.set_title(text, loc="left", fontsize=10.5, color=INK, fontweight="bold")
+    axes.set_title(text, loc="left", fontsize=10.5, color=colour, fontweight="bold")
 
 
 def name_label(name: str, latex: str = "", unit: str = "") -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lfi_mflow.plots import contour_figure, profile_figure
+from lfi_mflow.plots import limit_contour_figure, limit_profile_figure
 from lfi_mflow.report.markup import figure_block, number, paragraph, section, table, text
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def limits_section(limits: Limits, labels: Mapping[str, str]) -> str:
         ),
         paragraph(_method_words(record["toys"]), "small"),
         figure_block(
-            profile_figure(parameters, names),
+            limit_profile_figure(parameters, names),
             "Profile of the likelihood ratio. An interval holds the values at which it is below "
             "the line of its level: by toys the line depends on the parameter.",
             description="profile likelihood",
@@ -45,7 +45,7 @@ def limits_section(limits: Limits, labels: Mapping[str, str]) -> str:
         truth = record["data"].get("theta") if len(names) == 2 else None
         blocks.append(
             figure_block(
-                contour_figure(parameters, region, names, _interest(truth, names)),
+                limit_contour_figure(parameters, region, names, _interest(truth, names)),
                 "Joint regions. Where the two kinds differ, trust the one by toys.",
                 description="confidence regions of two parameters",
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,9 +12,10 @@ import torch
 
 from lfi_mflow.closure import ClosureReport
 from lfi_mflow.files import atomic_output
+from lfi_mflow.inference import predictive_check
 from lfi_mflow.plots import name_label
 from lfi_mflow.provenance import provenance
-from lfi_mflow.report import sections
+from lfi_mflow.report import observed_sections, sections
 from lfi_mflow.report.cautions import (
     Caution,
     closure_cautions,
@@ -41,6 +42,8 @@ _TITLES = {
     "posterior": "Posterior",
     "calibration": "Calibration",
     "observed": "Observed events",
+    "off-manifold": "On the manifold?",
+    "predictive": "Predictive check",
     "limits": "Limits",
     "training": "Training",
     "provenance": "Provenance",
@@ -82,14 +85,12 @@ def render_report(
     names = [name_label(p.name, p.latex, p.unit) for p in events.parameters]
     observables = [name_label(o.name, o.latex, o.unit) for o in events.observables]
     curves = closure.curves if closure else {}
-    summary = posterior.summary() if posterior else None
     cautions = [*closure_cautions(closure), *data_cautions(events.counts)]
-    observed = ""
-    if posterior is not None and summary is not None:
-        chains = np.asarray(posterior.draws, dtype=float)
-        flat = chains.reshape(-1, chains.shape[-1])
-        cautions += posterior_cautions(summary, flat, _prior(model))
-        observed = sections.observed_section(summary, chains, names, posterior.method)
+    observed: list[str] = []
+    if posterior is not None:
+        flat = np.asarray(posterior.draws, dtype=float).reshape(-1, len(posterior.parameters))
+        cautions += posterior_cautions(posterior.summary(), flat, _prior(model))
+        observed = _observed(model, posterior, names, observables)
     labels = dict(zip(events.parameter_names, names, strict=True))
     blocks = [
         _key_section(model, closure),
@@ -98,7 +99,7 @@ def render_report(
         sections.surface_section(curves.get("surface") or _model_surface(model), observables),
         sections.posterior_section(curves.get("posterior", []), labels),
         sections.calibration_section(curves, names),
-        observed,
+        *observed,
         "" if limits is None else limits_section(limits, labels),
         sections.training_section(metadata.history),
         sections.provenance_section(
@@ -110,6 +111,19 @@ def render_report(
     ]
     body = "\n".join(block for block in blocks if block)
     return _page(_title(model), _verdict(closure, cautions), body)
+
+
+def _observed(
+    model: Model, posterior: Posterior, names: Sequence[str], observables: Sequence[str]
+) -> list[str]:
+    """Show what is known of the observed events."""
+    quantiles = model.metadata.training.get("distance_quantiles")
+    check = predictive_check(model, posterior, seed=_SEED)
+    return [
+        observed_sections.observed_section(posterior, names),
+        observed_sections.off_manifold_section(posterior.data, quantiles, observables),
+        observed_sections.predictive_section(check, observables),
+    ]
 
 
 def _page(title: str, verdict: str, body: str) -> str:

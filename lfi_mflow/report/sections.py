@@ -11,19 +11,16 @@ from lfi_mflow.closure import METRICS, ClosureReport, Metric
 from lfi_mflow.plots import (
     PointCloud,
     PosteriorCurve,
-    corner_figure,
     coverage_figure,
     posterior_figure,
     sbc_figure,
     surface_figure,
-    trace_figure,
     training_figure,
 )
 from lfi_mflow.report.cautions import Caution
 from lfi_mflow.report.markup import (
     chip,
     figure_block,
-    number,
     paragraph,
     picture_block,
     section,
@@ -38,7 +35,6 @@ __all__ = [
     "calibration_section",
     "cautions_section",
     "metrics_section",
-    "observed_section",
     "posterior_section",
     "provenance_section",
     "surface_section",
@@ -163,49 +159,6 @@ def calibration_section(curves: Mapping[str, Any], labels: Sequence[str]) -> str
         )
     title = "Calibration: are credible intervals as wide as they should be?"
     return section("calibration", title, *blocks) if blocks else ""
-
-
-def observed_section(
-    summary: Mapping[str, Any], chains: np.ndarray, labels: Sequence[str], method: str
-) -> str:
-    """Show the posterior of observed events.
-
-    Arguments:
-        summary: As ``Posterior.summary()`` gives it.
-        chains: Draws, with shape (chains, draws, p).
-        labels: Labels of the p parameters.
-        method: How the draws were made; those of a grid are independent and have no trace.
-    """
-    columns = ("mean", "sd", "q16", "q50", "q84", "r_hat", "ess")
-    rows = [
-        (text(name), *(number(row.get(column), 4) for column in columns))
-        for name, row in summary["parameters"].items()
-    ]
-    head = ("Parameter", "mean", "sd", "16 %", "median", "84 %", "R-hat", "ESS")
-    p_value = summary.get("off_manifold_p_value")
-    words = f"{chains.shape[0] * chains.shape[1]:,} draws by {method}."
-    if p_value is not None:
-        words += f" Off-manifold p-value of the observed events: {p_value:.3g}."
-    flat = chains.reshape(-1, chains.shape[-1])
-    corner = figure_block(
-        corner_figure(flat, labels),
-        "Marginal posteriors with median and central 68 %."
-        + " Contours hold 68 % and 95 %." * (len(labels) > 1),
-        description="marginal posterior densities",
-    )
-    trace = picture_block(
-        trace_figure(chains, labels),
-        "The draws in order: chains that have mixed look alike.",
-        description="traces of the chains",
-    )
-    return section(
-        "observed",
-        "Posterior of the observed events",
-        paragraph(words),
-        table(head, rows),
-        corner,
-        "" if method == "grid" else trace,
-    )
 
 
 def training_section(history: Mapping[str, Any]) -> str:

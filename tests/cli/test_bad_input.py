@@ -219,6 +219,19 @@ def test_no_events(refused, tmp_path, n):
     assert f"expected a number of events of at least 1, found {n}" in line
 
 
+def test_an_observed_set_without_events(refused, study, tmp_path):
+    with h5py.File(study.observed) as source, h5py.File(tmp_path / "none.h5", "w") as target:
+        for key, value in source.attrs.items():
+            target.attrs[key] = value
+        for name, dataset in source.items():
+            target.create_dataset(name, data=dataset[:0])
+    with uproot.recreate(tmp_path / "none.root") as file:
+        file.mktree("t", {f"x{i}": "float64" for i in range(3)})
+    for name, found in (("none.h5", "none is left"), ("none.root", "none")):
+        infer = ["infer", study.model, "--observed", tmp_path / name, "-o", tmp_path / "p.nc"]
+        assert f"{name}, found {found}; check" in refused(tmp_path, *infer)
+
+
 def test_more_events_than_there_are(refused, study, tmp_path):
     line = refused(
         tmp_path, "infer", study.model, "--observed", study.observed, "--events", 11,

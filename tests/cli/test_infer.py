@@ -151,6 +151,13 @@ def test_chains_that_have_not_mixed_are_warned_of_and_seen_by_scripts(infer, sum
     assert load_posterior(tmp_path / "p.nc").parameters == ("theta",)
 
 
+def test_few_independent_draws_are_warned_of(infer, summarise):
+    summarise(lambda record: record["parameters"]["theta"].update(ess=60.0))
+    result = infer()
+    assert "the draws of theta are worth only 60 independent ones" in result.err
+    assert result.status == 0
+
+
 def test_divergences_and_an_unresolved_grid_are_seen_by_scripts(infer, summarise):
     summarise(lambda record: record["sampler"].update(divergences=9, draws=5_000))
     result = infer()

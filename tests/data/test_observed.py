@@ -64,6 +64,8 @@ def test_nonfinite_observables(write):
     with pytest.raises(DataError, match=r"x0: 2, x1: 1"):
         read_observed(path, None, NAMES)
     events, report = read_observed(path, None, NAMES, drop_nonfinite=True)
+    assert len(report.rows) == len(events) == report.kept
+    assert len(report.rows) < report.read
     assert events.x.tolist() == [[1, 2]]
     assert (report.read, report.kept, report.nonfinite) == (4, 1, 3)
 

@@ -47,8 +47,9 @@ class GaussianFlow(Flow):
         self.largest_call = max(self.largest_call, terms[..., 0].numel())
         return terms.sum(-1)
 
-    def sample_latent(self, theta):
-        return self.encode(theta + NOISE * torch.randn_like(theta))
+    def sample_latent(self, theta, generator=None):
+        noise = torch.randn(theta.shape, generator=generator)
+        return self.encode(theta + NOISE * noise)
 
 
 @dataclass(frozen=True)
@@ -131,9 +132,15 @@ def make_model():
         )
         with torch.no_grad():
             x[:, 2] = flow.project(x)[:, 2] + 0.01 * x[:, 2]
-            distances = flow.reconstruction_error(x).double().numpy()
-        levels = np.quantile(distances, np.linspace(0, 1, 1001)).tolist()
-        training = {"distance_quantiles": levels, "n_validation": 4000} if quantiles else {}
+            residuals = (x - flow.project(x)).double().numpy()
+        levels = np.quantile(np.linalg.norm(residuals, axis=1), np.linspace(0, 1, 1001)).tolist()
+        widths = np.quantile(np.abs(residuals), 0.6827, axis=0).tolist()
+        measured = {
+            "distance_quantiles": levels,
+            "n_validation": 4000,
+            "residual_widths": widths,
+        }
+        training = measured if quantiles else {}
         metadata = ModelMetadata(
             "m-flow", Dimensions(3, 2, p), SETTINGS, events, "ab12", 4000, training=training
         )
@@ -174,3 +181,16 @@ def counting():
 def normal_events():
     """The source of its events."""
     return lambda theta, seed: (np.random.default_rng(seed).normal(theta[:, :1], 1.0), None)
+
+
+@pytest.fixture
+def near_manifold():
+    """A function that makes events near the manifold of a model of ``make_model``."""
+
+    def near(model, n, seed=3):
+        x = torch.randn(n, 3, generator=torch.Generator().manual_seed(seed))
+        with torch.no_grad():
+            x[:, 2] = model.flow.project(x)[:, 2] + 0.01 * x[:, 2]
+        return x.double().numpy()
+
+    return near

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lfi_mflow.plots import contour_figure, profile_figure, svg
+from lfi_mflow.plots import limit_contour_figure, limit_profile_figure, svg
 from lfi_mflow.plots.style import EXACT, MODEL
 
 VALUES = np.linspace(-1, 1, 41)
@@ -40,7 +40,7 @@ def region(parameters):
 
 
 def test_profiles_and_their_critical_values_are_drawn(parameters):
-    figure = profile_figure(parameters, ["a", "b"])
+    figure = limit_profile_figure(parameters, ["a", "b"])
     assert len(figure.axes) == 2
     profile, *lines = figure.axes[0].get_lines()
     np.testing.assert_allclose(profile.get_ydata(), parameters["a"]["statistic"])
@@ -53,11 +53,11 @@ def test_profiles_and_their_critical_values_are_drawn(parameters):
     assert [line.get_color() for line in lines] == [EXACT, EXACT, MODEL, MODEL]
     low, high = figure.axes[0].get_xlim()
     assert -0.6 < low < high < 0.8
-    assert svg(figure) == svg(profile_figure(parameters, ["a", "b"]))
+    assert svg(figure) == svg(limit_profile_figure(parameters, ["a", "b"]))
 
 
 def test_contours_are_where_the_statistic_is_critical(parameters, region):
-    figure = contour_figure(parameters, region, ["a", "b"], truth=(0.0, 0.0))
+    figure = limit_contour_figure(parameters, region, ["a", "b"], truth=(0.0, 0.0))
     (axes,) = figure.axes
     assert len(axes.collections) == 4
     for contour, critical in zip(axes.collections, (2.279, 5.991, 2.5, 7.0), strict=True):
@@ -70,11 +70,11 @@ def test_contours_are_where_the_statistic_is_critical(parameters, region):
 
 def test_what_cannot_be_drawn_says_so(parameters):
     one = {"a": parameters["a"]}
-    assert "two parameters" in contour_figure(one, {}, ["a"]).texts[0].get_text()
-    assert profile_figure({}, []).texts
+    assert "two parameters" in limit_contour_figure(one, {}, ["a"]).texts[0].get_text()
+    assert limit_profile_figure({}, []).texts
 
 
 def test_missing_values_are_beyond_every_line(parameters):
     parameters["a"]["statistic"] = [None, *parameters["a"]["statistic"][1:]]
-    line = profile_figure(parameters, ["a", "b"]).axes[0].get_lines()[0]
+    line = limit_profile_figure(parameters, ["a", "b"]).axes[0].get_lines()[0]
     assert np.isinf(line.get_ydata()[0])

@@ -59,7 +59,7 @@ def model(history):
         events=events,
         digest="ab12",
         n_events=100_000,
-        training={"seed": 4, "distance_quantiles": [0.0] * 1001},
+        training={"seed": 4, "distance_quantiles": np.linspace(0, 1, 1001).tolist()},
         history=history,
         provenance={"created": "today"},
     )
@@ -114,6 +114,12 @@ def posterior(rng):
         log_prob=np.zeros((4, 300)),
         method="mcmc",
         statistics={"theta": row},
-        data=ObservedEvents(rng.normal(size=(20, 3)), ("x0", "x1", "x2"), 0.62),
+        data=ObservedEvents(
+            rng.normal(size=(20, 3)),
+            ("x0", "x1", "x2"),
+            0.62,
+            distance=rng.uniform(size=20),
+            residual=rng.normal(size=(20, 3)),
+        ),
         provenance={"command": "infer"},
     )

@@ -55,6 +55,8 @@ def test_everything_is_on_the_page(model, posterior, closure):
         "posterior",
         "calibration",
         "observed",
+        "off-manifold",
+        "predictive",
         "training",
         "provenance",
     ]
@@ -147,7 +149,7 @@ def test_a_closure_file_makes_the_same_page(model, posterior, closure, tmp_path,
     _, direct = _read(render_report(model, posterior, closure))
     without_time = re.compile(r"Made by .*")
     assert without_time.sub("", words) == without_time.sub("", direct)
-    assert len([source for source in outline.sources if source.startswith("data:")]) == 8
+    assert len([source for source in outline.sources if source.startswith("data:")]) == 11
 
 
 def test_independent_draws_have_no_trace(model, posterior, closure):

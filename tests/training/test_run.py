@@ -75,6 +75,18 @@ def test_the_distance_quantiles(path, config):
     assert quantiles[500] == pytest.approx(distances.median().item(), rel=0.5)
 
 
+def test_the_widths_of_the_residuals(path, config):
+    double = dataclasses.replace(config, precision="double", validation_fraction=0.5)
+    model = train_model(path, double)
+    widths = model.metadata.training["residual_widths"]
+    with EventFile(path) as file, torch.no_grad():
+        x = torch.from_numpy(file.read().x)
+        residuals = (x - model.flow.project(x)).abs()
+    assert len(widths) == x.shape[1]
+    inside = (residuals <= torch.tensor(widths, dtype=torch.float64)).double().mean(dim=0)
+    np.testing.assert_allclose(inside, 0.6827, atol=0.12)
+
+
 def test_the_plane_and_the_centre_are_measured_beside_the_manifold(path, config):
     """On (t, 10 t^2): the plane is a line, the centre the mean."""
     double = dataclasses.replace(config, precision="double", validation_fraction=0.5)
