@@ -13,7 +13,9 @@ References:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
@@ -219,9 +221,8 @@ class ConformalChart(Chart):
     def __init__(self, data_dim: int, latent_dim: int, settings: ConformalSettings) -> None:
         super().__init__(data_dim, latent_dim)
         kinds = (SpecialConformal, Rotation, Scaling, Shift)
-        self.bijection = Composition(
-            kind(data_dim) for _ in range(settings.layers) for kind in kinds
-        )
+        layers = [kind(data_dim) for _ in range(settings.layers) for kind in kinds]
+        self.bijection = Composition(layers)
 
     def encode(self, x: Tensor, theta: Tensor | None = None) -> Tensor:
         """Coordinates on the manifold: (B, d) -> (B, n)."""
@@ -235,7 +236,7 @@ class ConformalChart(Chart):
         r"""Log-factor :math:`\log \lambda` of the decoder: (B, n) -> (B,)."""
         z = self._pad(u)
         total = z.new_zeros(z.shape[:-1])
-        for layer in self.bijection.layers:
+        for layer in cast("Iterable[ConformalBijection]", self.bijection.layers):
             total = total + layer.log_factor(z)
             z = layer(z)
         return total

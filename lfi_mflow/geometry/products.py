@@ -71,11 +71,16 @@ def push_forward(
         tangents: The vectors v, with shape (K, B, n).
     """
     load_forward_mode()
+
+    def push(tangent: Tensor) -> tuple[Tensor, Tensor]:
+        value, along = jvp(function, (u,), (tangent,))[:2]
+        return value, along
+
     if len(tangents) == 1:
-        value, along = jvp(function, (u,), (tangents[0],))
+        value, along = push(tangents[0])
         return value, along[None]
-    push = vmap(lambda tangent: jvp(function, (u,), (tangent,)), out_dims=(None, 0))
-    return push(tangents)
+    # a value that is the same for all tangents has no axis for them
+    return vmap(push, out_dims=(None, 0))(tangents)  # type: ignore[arg-type]
 
 
 def pull_back(
