@@ -13,14 +13,14 @@ that events of q reach where those of theta are.
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from lfi_mflow.charts import NetworkSettings, ResidualNetwork, Standardisation
 from lfi_mflow.errors import ConfigError
-from lfi_mflow.flows.flow import EncodedEvents, Flow, Quantity
+from lfi_mflow.flows.flow import EncodedEvents, Flow
 from lfi_mflow.flows.latent import LatentFlow
 
 __all__ = ["Denominator", "RatioEstimator"]
@@ -56,7 +56,7 @@ class RatioEstimator(Flow):
     """
 
     reference = "ratio"
-    lacks: ClassVar[frozenset[Quantity]] = frozenset({"log_prob", "encode", "sample"})
+    lacks = frozenset({"log_prob", "encode", "sample"})
     chart = None
     theta_mean: Tensor
     theta_scale: Tensor

@@ -16,7 +16,7 @@ import torch
 from lfi_mflow.data import EventMetadata
 from lfi_mflow.errors import ConfigError, ModelMismatchError
 from lfi_mflow.flows import Flow, Model
-from lfi_mflow.training.objectives import chart_of
+from lfi_mflow.training.objective import chart_of
 from lfi_mflow.training.phases import density
 
 if TYPE_CHECKING:
