@@ -30,7 +30,7 @@ from lfi_mflow.simulation import get_simulator
 LEVELS = (0.68, 0.95)
 SIMULATOR = get_simulator("higgs-eft", {"theta_scale": 10, "cuts": "jets"})
 INFORMATION = np.array([126.5, 21.3])  # per event, of the shape at the Standard Model
-NODES, STRIDE, REACH = 61, 10, 11.0  # the range in errors of the Standard Model
+NODES, STRIDE, REACH = 61, 5, 11.0  # the range in errors of the Standard Model
 
 
 def monomials(theta):

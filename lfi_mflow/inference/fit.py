@@ -14,6 +14,8 @@ References:
 
 from __future__ import annotations
 
+import sys
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,7 +76,8 @@ class Maximum:
         name = f"x{parameter}"
         if self.at_limit[parameter] or not self.valid:
             return MinosInterval(None, None)
-        self.minuit.minos(name, cl=level)
+        with redirect_stdout(sys.stderr):
+            self.minuit.minos(name, cl=level)
         error = self.minuit.merrors[name]
         centre = float(self.theta[parameter])
         low_end, high_end = self.minuit.limits[name]
@@ -101,9 +104,10 @@ def maximise(density: LogPosterior, low: Array, high: Array) -> Maximum:
     starts, best = _starting_points(density, low, high)
     objective = _Objective(density, best)
     gradient = objective.gradient if objective.differentiable(starts[0]) else None
-    fits = [_migrad(minuit, objective, gradient, start, low, high) for start in starts]
-    chosen = min(fits, key=lambda fit: (not fit.valid, fit.fval))
-    chosen.hesse()
+    with redirect_stdout(sys.stderr):  # Minuit prints its complaints where results belong
+        fits = [_migrad(minuit, objective, gradient, start, low, high) for start in starts]
+        chosen = min(fits, key=lambda fit: (not fit.valid, fit.fval))
+        chosen.hesse()
     theta = np.array(chosen.values, dtype=float)
     width = high - low
     covariance = chosen.covariance

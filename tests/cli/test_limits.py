@@ -76,6 +76,7 @@ def test_a_luminosity_counts_the_events(limits, tmp_path):
 def test_expected_limits(limits):
     data = ("--asimov", "0.2", "--events", 30, "--sample", 500)
     result = limits("--shape-only", "--json", "--source", "simulator", data=data)
+    assert result.status == 0, result.err
     record = json.loads(result.out)
     assert record["data"]["kind"] == "asimov"
     assert record["data"]["events"] == pytest.approx(30)
