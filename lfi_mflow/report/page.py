@@ -12,6 +12,7 @@ import torch
 
 from lfi_mflow.closure import ClosureReport
 from lfi_mflow.files import atomic_output
+from lfi_mflow.flows.ratio import RatioEstimator
 from lfi_mflow.inference import predictive_check
 from lfi_mflow.plots import name_label
 from lfi_mflow.provenance import provenance
@@ -212,7 +213,7 @@ def _key_section(model: Model, closure: ClosureReport | None) -> str:
 
 def _manifold(flow: Flow) -> str:
     """Say where the events live in the model's eyes."""
-    if flow.reference == "ratio":
+    if isinstance(flow, RatioEstimator):
         return f"none: likelihood ratios of {flow.data_dim} observables"
     return f"{flow.latent_dim} dimensions in {flow.data_dim} observables"
 
@@ -235,7 +236,7 @@ def _training_time(history: Mapping[str, Any]) -> str | None:
 def _model_surface(model: Model) -> dict[str, Any]:
     """Generate events alone, where there is no closure test to compare with."""
     prior = _prior(model)
-    if prior is None or "sample" in model.flow.lacks:
+    if prior is None or isinstance(model.flow, RatioEstimator):  # it generates none
         return {}
     tensor = next(model.flow.parameters(), torch.zeros(1))
     theta = torch.as_tensor(prior.sample(_POINTS, np.random.default_rng(_SEED)))
