@@ -53,7 +53,7 @@ def write_plots(
         everything: The posterior of all events, drawn beside it if some were removed.
         seed: Seed of the generated events.
     """
-    from lfi_mflow.inference import predictive_check
+    from lfi_mflow.inference import generates_events, predictive_check
     from lfi_mflow.plots import name_label, png, posterior_figures
 
     events = model.metadata.events
@@ -61,7 +61,9 @@ def write_plots(
     observables = [name_label(o.name, o.latex, o.unit) for o in events.observables]
     flat = everything.draws.reshape(-1, len(parameters))
     with working(f"drawing into {folder}"):
-        check = predictive_check(model, posterior, seed=seed)
+        check = None
+        if generates_events(model, posterior):
+            check = predictive_check(model, posterior, seed=seed)
         figures = posterior_figures(
             posterior,
             (parameters, observables),
@@ -73,10 +75,12 @@ def write_plots(
         for name, figure in figures.items():
             with atomic_output(folder / f"{name}.png") as temporary:
                 temporary.write_bytes(png(figure))
-    _warn_of_differences(check)
-    p_values = dict(zip(check.observables, check.p_values.tolist(), strict=True))
-    paths = [str(folder / f"{name}.png") for name in figures]
-    return {"plots": paths, "predictive_p_values": p_values}
+    record: dict[str, Any] = {"plots": [str(folder / f"{name}.png") for name in figures]}
+    if check is not None:
+        _warn_of_differences(check)
+        p_values = zip(check.observables, check.p_values.tolist(), strict=True)
+        record["predictive_p_values"] = dict(p_values)
+    return record
 
 
 def _warn_of_differences(check: PredictiveCheck) -> None:

@@ -41,7 +41,11 @@ from lfi_mflow.inference.off_manifold import (
 )
 from lfi_mflow.inference.outliers import posterior_shifts, require_distances, without_outliers
 from lfi_mflow.inference.posterior import Posterior, load_posterior
-from lfi_mflow.inference.predictive import PredictiveCheck, predictive_check
+from lfi_mflow.inference.predictive import (
+    PredictiveCheck,
+    generates_events,
+    predictive_check,
+)
 from lfi_mflow.inference.processes import Process, ProcessLikelihood
 from lfi_mflow.inference.rates import ExpectedEvents
 from lfi_mflow.inference.ratios import RatioLikelihood
@@ -98,6 +102,7 @@ __all__ = [
     "expected_information",
     "fill_histogram",
     "find_limits",
+    "generates_events",
     "grid_posterior",
     "infer_by_ensemble",
     "infer_posterior",

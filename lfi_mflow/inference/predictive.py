@@ -30,7 +30,7 @@ from lfi_mflow.errors import InputError, ModelMismatchError
 from lfi_mflow.flows.model_file import Model
 from lfi_mflow.inference.posterior import Posterior
 
-__all__ = ["BAND_LEVELS", "PredictiveCheck", "predictive_check"]
+__all__ = ["BAND_LEVELS", "PredictiveCheck", "generates_events", "predictive_check"]
 
 Array = NDArray[np.float64]
 
@@ -72,6 +72,16 @@ class PredictiveCheck:
         return float(min(1.0, self.p_values.min() * len(self.p_values)))
 
 
+def generates_events(model: Model, posterior: Posterior) -> bool:
+    """Say whether the model generates events at draws of a posterior.
+
+    A ratio estimator generates none, and where a parameter is known for each event the
+    draws do not say what the event was simulated at.
+    """
+    complete = posterior.parameters == tuple(model.metadata.events.parameter_names)
+    return complete and "sample" not in model.flow.lacks
+
+
 def predictive_check(
     model: Model,
     posterior: Posterior,
@@ -94,8 +104,15 @@ def predictive_check(
 
     Raises:
         InputError: If there are fewer than 20 sets.
-        ModelMismatchError: If the posterior is of events with other observables.
+        ModelMismatchError: If the posterior is of events with other observables, or the
+            model does not generate events at its draws, see :func:`generates_events`.
     """
+    if not generates_events(model, posterior):
+        raise ModelMismatchError(
+            "a model that generates events at all parameters of the posterior",
+            f"{model.metadata.preset} and a posterior of {', '.join(posterior.parameters)}",
+            "leave the predictive check out, or choose another model",
+        )
     names = tuple(model.metadata.events.observable_names)
     if posterior.data.observables != names:
         raise ModelMismatchError(

@@ -13,7 +13,7 @@ import torch
 from lfi_mflow.closure import ClosureReport
 from lfi_mflow.files import atomic_output
 from lfi_mflow.flows.ratio import RatioEstimator
-from lfi_mflow.inference import predictive_check
+from lfi_mflow.inference import generates_events, predictive_check
 from lfi_mflow.plots import name_label
 from lfi_mflow.provenance import provenance
 from lfi_mflow.report import observed_sections, sections
@@ -119,7 +119,9 @@ def _observed(
 ) -> list[str]:
     """Show what is known of the observed events."""
     quantiles = model.metadata.training.get("distance_quantiles")
-    check = predictive_check(model, posterior, seed=_SEED)
+    check = None
+    if generates_events(model, posterior):
+        check = predictive_check(model, posterior, seed=_SEED)
     return [
         observed_sections.observed_section(posterior, names),
         observed_sections.off_manifold_section(posterior.data, quantiles, observables),

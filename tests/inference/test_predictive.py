@@ -1,18 +1,19 @@
 """The predictive check passes what the model generates, and sees what it does not."""
 
+import dataclasses
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from lfi_mflow.errors import InputError, ModelMismatchError
-from lfi_mflow.inference import infer_posterior, predictive_check
+from lfi_mflow.inference import generates_events, infer_posterior, predictive_check
 
 
 @pytest.fixture
 def model(gaussian_flow):
     events = SimpleNamespace(parameter_names=("a", "b"), observable_names=("x", "y"))
-    metadata = SimpleNamespace(events=events, training={})
+    metadata = SimpleNamespace(events=events, training={}, preset="gaussian")
     return SimpleNamespace(flow=gaussian_flow(2), metadata=metadata)
 
 
@@ -89,3 +90,14 @@ def test_what_cannot_be_checked_is_refused(check, model, conjugate):
     model.metadata.events.observable_names = ("x", "z")
     with pytest.raises(ModelMismatchError, match="observables x, z"):
         predictive_check(model, posterior)
+
+
+def test_a_posterior_of_some_of_the_parameters_generates_no_events(model, conjugate):
+    """As where the others are known for each event, or of a model that generates none."""
+    exact = conjugate(20, dim=2, seed=0)
+    posterior = infer_posterior(model, exact.x, prior=exact.prior, method="grid")
+    assert generates_events(model, posterior)
+    other = dataclasses.replace(posterior, parameters=("a", "c"))
+    assert not generates_events(model, other)
+    with pytest.raises(ModelMismatchError, match=r"generates events at all parameters.* a, c"):
+        predictive_check(model, other)
