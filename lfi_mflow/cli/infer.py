@@ -199,7 +199,7 @@ def read_events(model: Model, path: Path, options: dict[str, Any]) -> tuple[Even
             metadata, options["mapping_path"], options["tree"], options["observables"]
         ),
         metadata.events.observable_names,
-        conditions=options["conditions"],
+        conditions=options.get("conditions", ()),
         drop_nonfinite=options["drop_nonfinite"],
     )
     if report.kept < report.read:

@@ -65,7 +65,6 @@ def _read_point(
         "lfi-mflow limits model.mflow --asimov 0,0 --luminosity 36 --toys 500 -o expected.json",
         "lfi-mflow limits model.mflow --observed observed.h5 --shape-only --config limits.toml \\",
         "    --method asymptotic -o limits.json",
-        "lfi-mflow infer model.mflow --observed observed.h5 --limits --shape-only -o limits.json",
     )
 )
 @click.argument("model", type=FILE)
@@ -128,8 +127,9 @@ def _read_point(
 @force_option
 @json_option
 def command(model: Path, output: Path, *, force: bool, as_json: bool, **options: Any) -> None:
-    """Find best fit and confidence regions of one or two parameters.
+    """Find best fit and confidence regions.
 
+    They are of one or two parameters; lfi-mflow infer --limits is the same command.
     MODEL is a model file. The likelihood counts the events, with the cross-section of
     the simulator and --luminosity, or leaves their number out with --shape-only. Regions
     at 68 % and 95 % are asymptotic and, unless --method asymptotic is given, calibrated

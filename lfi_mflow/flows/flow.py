@@ -138,8 +138,14 @@ class Flow(nn.Module, ABC):
             "encode": "an encoder",
             "sample": "a generator of events",
         }
+        if quantity not in type(self).lacks:
+            return ModelMismatchError(
+                f"a model with {words[quantity]}",
+                f"one whose chart alone was trained ({type(self).__name__})",
+                "train its density, too, or choose another model",
+            )
         return ModelMismatchError(
             f"a model with {words[quantity]}",
-            f"one without, or an untrained one ({type(self).__name__})",
-            "choose another model, or train all of it; lfi-mflow models says what each can do",
+            f"one without ({type(self).__name__})",
+            "choose another model; lfi-mflow models says what each can do",
         )

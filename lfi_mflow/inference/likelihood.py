@@ -100,8 +100,8 @@ class EventSetLikelihood:
         check_events(tuple(x.shape), flow.data_dim)
         if "log_prob" in flow.lacks:
             raise flow.missing("log_prob")
-        double = x.shape[-2] >= _DOUBLE_FROM and x.device.type != "mps"  # it has no float64
-        self._flow = copy.deepcopy(flow).double() if double else flow
+        self._double = x.shape[-2] >= _DOUBLE_FROM and x.device.type != "mps"  # it has no float64
+        self._flow = copy.deepcopy(flow).double() if self._double else flow
         self._known = KnownParameters.of(known, flow.theta_dim, x) if known else None
         if max_elements is None:
             max_elements = _CPU_MAX_ELEMENTS if x.device.type == "cpu" else DEFAULT_MAX_ELEMENTS
@@ -117,8 +117,8 @@ class EventSetLikelihood:
     def _take(self, encoded: EncodedEvents) -> None:
         """Keep what the chart says of the events."""
         self.encoded = encoded
-        weight = next(self._flow.parameters())
-        self._u = encoded.u.reshape(*self._layout.events, -1).to(weight.dtype)
+        u = encoded.u.reshape(*self._layout.events, -1)
+        self._u = u.double() if self._double else u
         self._constants = encoded.log_constant.reshape(self._layout.events)
         self._constant = sum_events(self._constants)
 

@@ -29,6 +29,7 @@ WITHOUT_DENSITY = {
     "reconstruction_error": "the model has no encoder",
     "ood_auc": "the model has no encoder",
     "log_density_error": "the model has no density",
+    "kinematic_closure": "no relations between observables of 'polynomial-surface'",
     "off_manifold_p_value": "the model has no encoder",
     "distance_theta_dependence": "the model has no encoder",
 }
