@@ -27,6 +27,7 @@ from lfi_mflow.cli.options import (
     mapping_options,
     output_option,
     prior_option,
+    read_point,
     seed_option,
     threads_option,
 )
@@ -45,20 +46,6 @@ __all__ = ["command"]
 _POOR = 0.1
 
 
-def _read_point(
-    context: click.Context, parameter: click.Parameter, text: str | None
-) -> tuple[float, ...] | None:
-    """Read numbers between commas."""
-    if text is None:
-        return None
-    try:
-        return tuple(float(value) for value in text.split(","))
-    except ValueError as error:
-        raise ConfigError(
-            "--asimov with numbers between commas", repr(text), "write for example --asimov 0,0.5"
-        ) from error
-
-
 @click.command(
     epilog=example(
         "lfi-mflow limits model.mflow --observed observed.h5 --luminosity 36 -o limits.json",
@@ -72,7 +59,7 @@ def _read_point(
 @click.option(
     "--asimov",
     metavar="V1,V2",
-    callback=_read_point,
+    callback=read_point,
     help="Expected limits at these parameters, instead of observed ones.",
 )
 @mapping_options

@@ -27,6 +27,7 @@ __all__ = [
     "mapping_options",
     "output_option",
     "prior_option",
+    "read_point",
     "seed_option",
     "settings_option",
     "theta_option",
@@ -165,7 +166,7 @@ settings_option = click.option(
 )
 
 
-def _read_theta(
+def read_point(
     context: click.Context, parameter: click.Parameter, text: str | None
 ) -> tuple[float, ...] | None:
     """Read numbers between commas."""
@@ -175,13 +176,15 @@ def _read_theta(
         return tuple(float(value) for value in text.split(","))
     except ValueError as error:
         raise ConfigError(
-            "--theta with numbers between commas", repr(text), "write for example --theta 0.1,2"
+            f"{parameter.opts[0]} with numbers between commas",
+            repr(text),
+            f"write for example {parameter.opts[0]} 0.1,2",
         ) from error
 
 
 def theta_option(meaning: str) -> Callable[[F], F]:
     """Return ``--theta``, a parameter point."""
-    return click.option("--theta", metavar="V1,V2", callback=_read_theta, help=meaning)
+    return click.option("--theta", metavar="V1,V2", callback=read_point, help=meaning)
 
 
 _MAPPING_OPTIONS = (
