@@ -88,8 +88,8 @@ _ROWS = 10
     default="auto",
     show_default=True,
     help="Markov chains of an ensemble (mcmc) or guided by the gradient (hmc), or a grid for one "
-    "or two parameters; auto takes the grid for those if there are more than 1,000 events, hmc "
-    "for more than 10 parameters, and mcmc otherwise.",
+    "or two parameters; auto takes the grid for those, hmc for more than 10 parameters, and mcmc "
+    "otherwise.",
 )
 @click.option(
     "--condition",

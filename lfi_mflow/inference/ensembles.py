@@ -35,7 +35,7 @@ def infer_by_ensemble(
     x: NDArray[np.floating],
     *,
     prior: Prior,
-    method: Method = "mcmc",
+    method: Method = "auto",
     seed: int = 0,
     known: Mapping[str, ArrayLike] | None = None,
 ) -> Posterior:
@@ -67,7 +67,7 @@ def infer_by_ensemble(
     members = [
         EventSetLikelihood(model.flow, events_on(model, x), known=columns) for model in models
     ]
-    method = choose_method(method, prior.dim, len(x))
+    method = choose_method(method, prior.dim)
     generator = torch.Generator().manual_seed(seed)
     found = compute_posterior(MixtureLikelihood(members), prior, method, generator)
     single = [compute_posterior(member, prior, method, generator) for member in members]

@@ -17,26 +17,25 @@ __all__ = ["Method", "choose_method", "compute_posterior"]
 
 Method = Literal["auto", "mcmc", "hmc", "grid"]
 
-_GRID_DIM, _GRID_EVENTS = 2, 1_000
+_GRID_DIM = 2
 _ENSEMBLE_DIM = 10
 """On correlated Gaussians the ensemble needs 600 evaluations at p = 8, 1,900 at p = 12 and
 2,500 of a larger ensemble at p = 20, HMC 1,200 at all three, each worth about three."""
 
 
-def choose_method(method: Method, dim: int, events: int) -> Method:
+def choose_method(method: Method, dim: int) -> Method:
     """Return the method that ``"auto"`` stands for.
 
-    A grid for one or two parameters of more than 1,000 events, where chains would take
-    minutes; Hamiltonian Monte Carlo for more than 10 parameters; an ensemble otherwise.
+    A grid for one or two parameters, where it is exact and takes a few calls instead of
+    hundreds; Hamiltonian Monte Carlo for more than 10 parameters; an ensemble otherwise.
 
     Arguments:
         method: What was asked for; all but ``"auto"`` stay as they are.
         dim: Number p of parameters.
-        events: Number N of events.
     """
     if method != "auto":
         return method
-    if dim <= _GRID_DIM and events > _GRID_EVENTS:
+    if dim <= _GRID_DIM:
         return "grid"
     return "mcmc" if dim <= _ENSEMBLE_DIM else "hmc"
 

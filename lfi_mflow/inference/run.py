@@ -29,7 +29,7 @@ def infer_posterior(
     x: NDArray[np.floating],
     *,
     prior: Prior,
-    method: Method = "mcmc",
+    method: Method = "auto",
     seed: int = 0,
     moving_manifold: bool = False,
     known: Mapping[str, ArrayLike] | None = None,
@@ -61,7 +61,7 @@ def infer_posterior(
     events = events_on(model, x)
     likelihood = likelihood_of(model.flow, events, known=columns, moving_manifold=moving_manifold)
     generator = torch.Generator().manual_seed(seed)
-    method = choose_method(method, prior.dim, len(events))
+    method = choose_method(method, prior.dim)
     found = compute_posterior(likelihood, prior, method, generator)
     mean = found.mean if isinstance(found, GridPosterior) else found.theta.mean((0, 1))
     data = _judged(model, np.asarray(x), likelihood, mean)
