@@ -8,6 +8,7 @@ from lfi_mflow.training.objective import Objective
 from lfi_mflow.training.objectives import (
     OBJECTIVES,
     Adversarial,
+    Distance,
     EvidenceBound,
     FreeForm,
     LatentLikelihood,
@@ -58,6 +59,7 @@ __all__ = [
     "Batch",
     "Checkpoint",
     "CheckpointFile",
+    "Distance",
     "EpochRecord",
     "EvidenceBound",
     "FreeForm",

@@ -21,6 +21,7 @@ from lfi_mflow.training.injective_objectives import (
     RectangularFlow,
 )
 from lfi_mflow.training.manifold_objectives import (
+    Distance,
     LatentLikelihood,
     Likelihood,
     PenalisedLikelihood,
@@ -32,6 +33,7 @@ from lfi_mflow.training.ratio_objectives import Alice, Alices, BalancedNre, NreA
 __all__ = [
     "OBJECTIVES",
     "Adversarial",
+    "Distance",
     "EvidenceBound",
     "FreeForm",
     "LatentLikelihood",
@@ -235,6 +237,7 @@ class Adversarial(_Generative):
 
 OBJECTIVES: Mapping[str, type[Objective]] = {
     "reconstruction": Reconstruction,
+    "distance": Distance,
     "latent-likelihood": LatentLikelihood,
     "scandal": Scandal,
     "likelihood": Likelihood,

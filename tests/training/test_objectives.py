@@ -9,6 +9,7 @@ from lfi_mflow.training import (
     OBJECTIVES,
     Adversarial,
     Batch,
+    Distance,
     PenalisedLikelihood,
     Phase,
     Scandal,
@@ -53,6 +54,17 @@ def test_reconstruction_is_the_squared_distance_in_standardised_coordinates(flow
     assert loss.median() > 1e-3
     on_it = Batch(flow.standardisation.inverse(flow.project(X)), theta)
     assert _loss("reconstruction", flow, on_it).max() < 1e-12
+
+
+def test_the_distance_is_that_to_the_projection_softened_near_it(flow, theta):
+    batch = _batch("distance", flow, theta)
+    square = _loss("reconstruction", flow, batch)
+    loss = _loss(Distance(delta=1e-6), flow, batch)
+    torch.testing.assert_close(loss, square.sqrt(), atol=1e-6, rtol=1e-6)
+    soft = _loss(Distance(delta=1e3), flow, batch)  # a parabola below delta
+    torch.testing.assert_close(soft, square / 2e3, rtol=1e-3, atol=1e-9)
+    with pytest.raises(ConfigError, match="0 < delta"):
+        Distance(delta=0.0)
 
 
 def test_the_likelihood_is_that_of_the_latents(flow, theta):
