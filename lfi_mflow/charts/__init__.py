@@ -1,6 +1,6 @@
 """Injective maps from R^n into R^d, and the bijections they are made of."""
 
-from lfi_mflow.charts.bijection import Bijection, Composition
+from lfi_mflow.charts.bijection import Bijection, Composition, Leading
 from lfi_mflow.charts.chart import Chart
 from lfi_mflow.charts.conformal import (
     ConformalBijection,
@@ -33,6 +33,7 @@ __all__ = [
     "EncodedChart",
     "GeneratorChart",
     "HypersurfaceChart",
+    "Leading",
     "NetworkSettings",
     "RationalQuadraticSpline",
     "ResidualNetwork",

@@ -5,9 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 
+import torch
 from torch import Tensor, nn
 
-__all__ = ["Bijection", "Composition"]
+__all__ = ["Bijection", "Composition", "Leading"]
 
 
 class Bijection(nn.Module, ABC):
@@ -60,3 +61,33 @@ class Composition(Bijection):
     def _from_data(self) -> Iterator[Bijection]:
         """Return the layers in the order in which data meet them."""
         return reversed(list(self.layers))  # type: ignore[arg-type]
+
+
+class Leading(Bijection):
+    """A bijection of the first r coordinates, which leaves the others as they are.
+
+    Arguments:
+        inner: The bijection of R^r.
+        rank: Its dimension r.
+    """
+
+    def __init__(self, inner: Bijection, rank: int) -> None:
+        super().__init__()
+        self.inner = inner
+        self.rank = rank
+
+    def forward(self, z: Tensor, theta: Tensor | None = None) -> Tensor:
+        """Map latents to data: (B, d) -> (B, d)."""
+        first, rest = z[..., : self.rank], z[..., self.rank :]
+        return torch.cat([self.inner(first, theta), rest], dim=-1)
+
+    def inverse(self, x: Tensor, theta: Tensor | None = None) -> Tensor:
+        """Map data to latents: (B, d) -> (B, d)."""
+        first, rest = x[..., : self.rank], x[..., self.rank :]
+        return torch.cat([self.inner.inverse(first, theta), rest], dim=-1)
+
+    def inverse_and_log_det(self, x: Tensor, theta: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map data to latents with log|det dz/dx|: (B, d) -> (B, d), (B,)."""
+        first, rest = x[..., : self.rank], x[..., self.rank :]
+        z, log_det = self.inner.inverse_and_log_det(first, theta)
+        return torch.cat([z, rest], dim=-1), log_det

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor
 
-from lfi_mflow.charts.bijection import Bijection, Composition
+from lfi_mflow.charts.bijection import Bijection, Composition, Leading
 from lfi_mflow.charts.chart import Chart
 from lfi_mflow.charts.linear import TriangularLinear
 from lfi_mflow.charts.networks import ResidualNetwork
@@ -37,6 +37,8 @@ class CouplingSettings:
         blocks: Number of residual blocks in each conditioner.
         fold_gain: Gain of the layers that move the coordinates on the manifold; 1 lets
             them learn as fast as the others.
+        rank: How many principal axes hold the events, if some observables are linear
+            functions of others: the layers leave the axes beyond alone. 0 means all d.
     """
 
     layers: int = 3
@@ -45,6 +47,7 @@ class CouplingSettings:
     hidden: int = 64
     blocks: int = 2
     fold_gain: float = 0.1
+    rank: int = 0
 
     def __post_init__(self) -> None:
         """Check the values."""
@@ -63,6 +66,7 @@ class CouplingSettings:
 
         Biases and what the first layers do with the data are left out.
         """
+        data_dim = self.rank or data_dim
         folds = self.layers // 2
         moved = (self.layers - folds) * (data_dim - latent_dim) + folds * latent_dim
         inner = 2 * self.blocks * self.hidden**2 + 2 * data_dim**2 + theta_dim * self.hidden
@@ -164,24 +168,30 @@ class BijectiveDecoder(Chart, ABC):
         theta_dim: Number p of parameters that the manifold depends on.
 
     Raises:
-        ConfigError: If n is not between 1 and d - 1.
+        ConfigError: If n is not between 1 and d - 1, or the rank not between n + 1 and d.
     """
 
-    bijection: Composition
+    bijection: Bijection
 
     def __init__(
         self, data_dim: int, latent_dim: int, settings: CouplingSettings, theta_dim: int = 0
     ) -> None:
         super().__init__(data_dim, latent_dim, theta_dim)
+        rank = settings.rank or data_dim
+        if not latent_dim < rank <= data_dim:
+            raise ConfigError(
+                f"n = {latent_dim} < rank <= d = {data_dim}", str(rank), "correct the rank"
+            )
         layers: list[Bijection] = []
         for index in range(settings.layers):
             folds = index % 2 == 1
             gain = settings.fold_gain if folds else 1.0
             coupling = SplineCoupling(
-                data_dim, latent_dim, settings, moves_head=folds, theta_dim=theta_dim, gain=gain
+                rank, latent_dim, settings, moves_head=folds, theta_dim=theta_dim, gain=gain
             )
-            layers += [coupling, TriangularLinear(data_dim)]
-        self.bijection = Composition(layers)
+            layers += [coupling, TriangularLinear(rank)]
+        whole = Composition(layers)
+        self.bijection = whole if rank == data_dim else Leading(whole, rank)
 
     def decode(self, u: Tensor, theta: Tensor | None = None) -> Tensor:
         """Points of the manifold: (B, n) -> (B, d)."""

@@ -26,6 +26,7 @@ from lfi_mflow.training.events import Batch, TrainingEvents
 from lfi_mflow.training.history import EpochRecord, History, PhaseRecord
 from lfi_mflow.training.objective import chart_of
 from lfi_mflow.training.objectives import advice_on_failure, trained_part
+from lfi_mflow.training.optimisers import OPTIMISERS
 from lfi_mflow.training.phases import Phase, learning_rate_factor
 
 __all__ = ["Progress", "ProgressCallback", "fit"]
@@ -155,12 +156,8 @@ class _PhaseRun:
         # once: later phases go on from what earlier ones have learnt
         self.begins = all(p.minimises.part == "chart" for p in phases[:index])
         self.part = trained_part(flow, self.objective.part)
-        self.optimiser = torch.optim.AdamW(
-            self.part.parameters(),
-            lr=phase.learning_rate,
-            betas=(phase.momentum, 0.99),
-            weight_decay=phase.weight_decay,
-            fused=True,
+        self.optimiser = OPTIMISERS[phase.optimiser](
+            self.part.parameters(), phase.learning_rate, phase.momentum, phase.weight_decay
         )
         flow.eval()
         self.n_validation = events.n_validation

@@ -1,6 +1,7 @@
 """Spline couplings and the coupling chart."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -114,6 +115,28 @@ def test_every_weight_gets_a_gradient(make_chart, generator):
     (x - chart.decode(chart.encode(x))).square().sum().backward()
     dead = [name for name, value in chart.named_parameters() if not value.grad.any()]
     assert not dead
+
+
+def test_axes_beyond_the_rank_are_left_alone(perturb, settings, generator):
+    chart = perturb(CouplingChart(6, 2, replace(settings, rank=4))).double()
+    small = CouplingChart(4, 2, settings).double()
+    small.bijection.load_state_dict(chart.bijection.inner.state_dict())
+    x = torch.randn(30, 6, generator=generator).double()
+    u = chart.encode(x)
+    torch.testing.assert_close(u, small.encode(x[:, :4]))
+    decoded = chart.decode(u)
+    torch.testing.assert_close(decoded[:, :4], small.decode(u))
+    assert not decoded[:, 4:].any()
+    z, log_det = chart.bijection.inverse_and_log_det(x)
+    torch.testing.assert_close(chart.bijection(z), x)
+    torch.testing.assert_close(z, chart.bijection.inverse(x))
+    torch.testing.assert_close(log_det, exact_log_det(chart.bijection.inverse, x))
+
+
+@pytest.mark.parametrize("rank", [2, 4, -1])
+def test_a_rank_that_cannot_be(settings, rank):
+    with pytest.raises(ConfigError, match=f"n = 2 < rank <= d = 3, found {rank}"):
+        CouplingChart(3, 2, replace(settings, rank=rank))
 
 
 @pytest.mark.parametrize(("d", "n"), [(3, 3), (3, 4), (3, 0), (3, -1), (1, 1)])

@@ -60,6 +60,11 @@ def test_an_unknown_objective_offers_the_nearest():
         Phase("chart", "reconstructon", 2)
 
 
+def test_an_unknown_optimiser_offers_the_nearest():
+    with pytest.raises(UnknownNameError, match="did you mean 'soap'"):
+        Phase("chart", "reconstruction", 2, optimiser="sopa")
+
+
 def test_sequential_is_a_manifold_phase_and_a_density_phase():
     chart, latent = sequential(chart_epochs=3, latent_epochs=4, batch_size=77)
     assert (chart.objective, chart.epochs, chart.batch_size) == ("reconstruction", 3, 77)

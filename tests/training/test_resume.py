@@ -1,5 +1,7 @@
 """Seeds and interruptions: what is repeated, and what goes on bit for bit."""
 
+from dataclasses import replace
+
 import pytest
 
 from lfi_mflow.errors import Interrupted
@@ -8,6 +10,19 @@ from lfi_mflow.training import (
     History,
     fit,
 )
+
+
+def test_soap_goes_on_from_a_checkpoint(make_flow, make_resident, phases, stop, tmp_path, same_run):
+    phases = [replace(phase, optimiser="soap") for phase in phases]
+    undisturbed = make_flow()
+    expected = fit(undisturbed, phases, make_resident(400), seed=0)
+    checkpoints = CheckpointFile(tmp_path / "run.ckpt", {})
+    run = {"seed": 0, "checkpoints": checkpoints}
+    with pytest.raises(Interrupted):
+        fit(make_flow(), phases, make_resident(400), progress=stop("chart", 8), **run)
+    resumed = make_flow(seed=9)
+    history = fit(resumed, phases, make_resident(400), **run)
+    same_run((resumed, history.to_table()), (undisturbed, expected.to_table()))
 
 
 def test_equal_seeds_give_equal_results(make_flow, make_resident, phases, same_weights):
