@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from lfi_mflow.errors import ConfigError
 from lfi_mflow.flows import Flow
 from lfi_mflow.training.events import Batch
 from lfi_mflow.training.objective import Objective, chart_of, check_positive
@@ -43,28 +45,34 @@ class Reconstruction(Objective):
 
 @dataclass(frozen=True)
 class Distance(Reconstruction):
-    r"""The manifold phase by the distance: :math:`\sqrt{\|x - g(e(x))\|^2 + \delta^2} - \delta`.
+    r"""The manifold phase by the distance r to the projection and a share of its square.
+
+    .. math:: \sqrt{r^2 + \delta^2} - \delta + \lambda r^2, \qquad r = \|x - g(e(x))\|
 
     Where sheets of the manifold nearly touch, or its features have long tails, no smooth
     chart comes close to a few events, and their squares rule the fit. The distance gives
-    each event the same pull, and the others come an order of magnitude closer. It is the
-    reconstruction error that is reported, while ``reconstruction`` minimises its square.
+    each event the same pull, and the others come an order of magnitude closer; a share of
+    the square keeps it from giving up on those few.
 
     Arguments:
-        delta: Distance below which the pull fades, in standardised coordinates; Adam does
-            not settle without.
+        delta: Distance below which the pull fades, in standardised coordinates; an
+            optimiser does not settle without.
+        square: Share lambda of the square.
     """
 
     delta: float = 3e-3
+    square: float = 0.0
 
     def __post_init__(self) -> None:
-        """Check the value."""
+        """Check the values."""
         check_positive("delta", self.delta)
+        if not 0 <= self.square < math.inf:
+            raise ConfigError("0 <= square < infinity", str(self.square), "correct it")
 
     def loss(self, flow: Flow, batch: Batch, generator: torch.Generator) -> Tensor:
         """Softened distance to the projection, with shape (B,)."""
         square = super().loss(flow, batch, generator)
-        return (square + self.delta**2).sqrt() - self.delta
+        return (square + self.delta**2).sqrt() - self.delta + self.square * square
 
 
 @dataclass(frozen=True)

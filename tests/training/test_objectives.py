@@ -63,8 +63,11 @@ def test_the_distance_is_that_to_the_projection_softened_near_it(flow, theta):
     torch.testing.assert_close(loss, square.sqrt(), atol=1e-6, rtol=1e-6)
     soft = _loss(Distance(delta=1e3), flow, batch)  # a parabola below delta
     torch.testing.assert_close(soft, square / 2e3, rtol=1e-3, atol=1e-9)
-    with pytest.raises(ConfigError, match="0 < delta"):
-        Distance(delta=0.0)
+    both = _loss(Distance(delta=1e-6, square=2.0), flow, batch)
+    torch.testing.assert_close(both, loss + 2.0 * square)
+    for wrong in ({"delta": 0.0}, {"square": -1.0}):
+        with pytest.raises(ConfigError, match=next(iter(wrong))):
+            Distance(**wrong)
 
 
 def test_the_likelihood_is_that_of_the_latents(flow, theta):
