@@ -48,6 +48,12 @@ def simulator():
     return study_path(name) if ":" in name else name
 
 
+def chart_of(wildcards):
+    """The row and seed whose chart a model takes, if it does not train its own."""
+    row = (config.get("charts") or {}).get(wildcards.row)
+    return [] if row is None else [f"{row}/training-{wildcards.seed}.json"]
+
+
 def trainings(rows):
     """The records of the training of some rows, those that are not selected left out."""
     return expand("{row}/training-{seed}.json", row=[r for r in rows if r in ROWS], seed=SEEDS)
@@ -79,15 +85,17 @@ rule train:
         script=SCRIPTS / "train.py",
         events="events-{seed}.h5",
         config=STUDY / "{row}.toml",
+        chart=chart_of,
     output:
         "{row}/training-{seed}.json",
     params:
         label=lambda wildcards: ROWS[wildcards.row],
+        chart=lambda wildcards, input: [part for name in input.chart for part in ("--chart", name)],
         options=option("--epochs", config["epochs"]),
     threads: config["threads"]
     shell:
-        "{PYTHON:q} {input.script:q} --row {wildcards.row} --label {params.label:q} {output:q} --"
-        " {input.events:q} --config {input.config:q} --seed {wildcards.seed}"
+        "{PYTHON:q} {input.script:q} --row {wildcards.row} --label {params.label:q} {params.chart:q}"
+        " {output:q} -- {input.events:q} --config {input.config:q} --seed {wildcards.seed}"
         " --threads {threads} {params.options:q}"
 
 

@@ -5,7 +5,8 @@
     python train.py --row m-flow --label "M-flow, M/D" m-flow/training-1.json -- \
         events-1.h5 --config m-flow.toml --seed 1
 
-What follows ``--`` is what ``lfi-mflow train`` takes. The record is
+What follows ``--`` is what ``lfi-mflow train`` takes. ``--chart m-flow/training-1.json``
+takes the chart of that model, and trains the density alone. The record is
 ``{"row", "label", "model", "seconds", "diverged"}``: the path of the model beside it,
 or None with the message of the training that diverged. Every other mistake fails.
 """
@@ -23,7 +24,9 @@ from lfi_mflow.cli.main import cli
 from lfi_mflow.errors import TrainingError
 
 
-def train(record: Path, row: str, label: str, arguments: list[str]) -> None:
+def train(
+    record: Path, row: str, label: str, arguments: list[str], chart: Path | None = None
+) -> None:
     """Train a model beside its record, and write the record.
 
     Arguments:
@@ -31,9 +34,13 @@ def train(record: Path, row: str, label: str, arguments: list[str]) -> None:
         row: Name of the row.
         label: Its name in the table.
         arguments: What ``lfi-mflow train`` takes, without the output.
+        chart: The record of the model whose chart is taken; None trains a chart.
     """
     model: Path | None = record.with_name(f"{record.stem.replace('training', 'model')}.mflow")
     diverged = None
+    if chart is not None:
+        of = json.loads(chart.read_text())["model"]
+        arguments = [*arguments, "--chart-of", str(chart.with_name(of))]
     start = time.perf_counter()
     try:
         command = ["train", *arguments, "-o", str(model), "--force"]
@@ -58,9 +65,10 @@ def main() -> None:
     parser.add_argument("record", type=Path)
     parser.add_argument("--row", required=True)
     parser.add_argument("--label", required=True)
+    parser.add_argument("--chart", type=Path)
     parser.add_argument("arguments", nargs="*")
     options = parser.parse_args()
-    train(options.record, options.row, options.label, options.arguments)
+    train(options.record, options.row, options.label, options.arguments, options.chart)
 
 
 if __name__ == "__main__":
