@@ -60,7 +60,7 @@ def trainings(rows):
 
 
 wildcard_constraints:
-    row="|".join(ROWS),
+    row="|".join(config["rows"]),  # a row that is left out may lend its chart
     seed=r"\d+",
 
 
@@ -89,7 +89,7 @@ rule train:
     output:
         "{row}/training-{seed}.json",
     params:
-        label=lambda wildcards: ROWS[wildcards.row],
+        label=lambda wildcards: config["rows"][wildcards.row],
         chart=lambda wildcards, input: [part for name in input.chart for part in ("--chart", name)],
         options=option("--epochs", config["epochs"]),
     threads: config["threads"]

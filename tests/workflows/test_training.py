@@ -90,6 +90,20 @@ def test_a_training_that_ends_is_tested(train, closure, tmp_path):
     assert report["metrics"]["standardised_error"]["value"] == pytest.approx(error, rel=1e-5)
 
 
+def test_a_row_takes_the_chart_of_another(train, script, events, tmp_path):
+    lender = train()
+    config, record = tmp_path / "density.toml", tmp_path / "other" / "training-3.json"
+    record.parent.mkdir()
+    config.write_text('model = "m-flow"' + RUN.format(objective="latent-likelihood", rate="1e-3"))
+    arguments = [str(events), "--config", str(config), "--seed", "4"]
+    script("train.py").train(record, "row", "A row", arguments, lender)
+    models = [load_model(path.with_name("model-3.mflow")).flow for path in (lender, record)]
+    x = models[0].standardisation.mean.new_tensor([[0.1, 0.2, 0.3]])
+    assert models[0].project(x).equal(models[1].project(x))
+    theta = x.new_zeros((1, 1))
+    assert models[0].log_prob(x, theta) != models[1].log_prob(x, theta)
+
+
 def test_another_mistake_is_no_divergence(train, tmp_path):
     with pytest.raises(UnknownNameError):
         train(model="m-flew")
