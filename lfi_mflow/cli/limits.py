@@ -183,7 +183,7 @@ def _compute(model: Model, config: LimitConfig, options: Mapping[str, Any]) -> L
 
     prior = inference_prior(model.metadata.events, options["prior"])
     experiment, surrogate = build_experiment(model, prior, config)
-    source, exact = _source(model, experiment, surrogate, config, options["source"])
+    source, exact = _source(model, surrogate, config, options["source"])
     data, facts = _data(model, experiment, source, options)
     if options["asimov"] is not None:
         experiment = with_measured(experiment, options["asimov"])
@@ -209,7 +209,6 @@ def _compute(model: Model, config: LimitConfig, options: Mapping[str, Any]) -> L
 
 def _source(
     model: Model,
-    experiment: CountingExperiment,
     surrogate: EventSource,
     config: LimitConfig,
     name: str,
@@ -217,7 +216,7 @@ def _source(
     """Return the source of events, and the exact density of those of a simulator."""
     if name == "surrogate":
         return surrogate, None
-    from lfi_mflow.inference.exact_ratio import exact_likelihood
+    from lfi_mflow.inference.exact import exact_likelihood
     from lfi_mflow.inference.limit_config import simulator_of
     from lfi_mflow.inference.sources import simulated_events
 
@@ -228,8 +227,7 @@ def _source(
             "several processes" if config.processes else "a model of imported events",
             "leave --source out: the surrogate makes the events",
         )
-    centre = 0.5 * (experiment.low + experiment.high)
-    return simulated_events(simulator), exact_likelihood(simulator, centre.tolist())
+    return simulated_events(simulator), exact_likelihood(simulator)
 
 
 def _data(

@@ -15,7 +15,7 @@ from lfi_mflow.closure.published import Array
 from lfi_mflow.closure.sbc import Integers, sbc_ranks
 from lfi_mflow.errors import ConfigError, DataError, ModelMismatchError
 from lfi_mflow.flows.flow import Flow
-from lfi_mflow.inference.likelihood import SimulatorLikelihood
+from lfi_mflow.inference.exact import SimulatorLikelihood
 from lfi_mflow.inference.moving import likelihood_of
 from lfi_mflow.simulation import (
     HasLikelihood,

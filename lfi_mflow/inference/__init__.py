@@ -3,7 +3,7 @@
 from lfi_mflow.inference.comparison import DensityComparison, compare_densities
 from lfi_mflow.inference.convergence import Convergence, convergence, ess_bulk, ess_tail, r_hat
 from lfi_mflow.inference.ensembles import infer_by_ensemble
-from lfi_mflow.inference.exact_ratio import ExactRatioLikelihood, exact_likelihood
+from lfi_mflow.inference.exact import SimulatorLikelihood, exact_likelihood
 from lfi_mflow.inference.experiment import (
     Constraint,
     CountingExperiment,
@@ -23,7 +23,6 @@ from lfi_mflow.inference.hmc import sample_by_gradient
 from lfi_mflow.inference.likelihood import (
     EventSetLikelihood,
     LogPosterior,
-    SimulatorLikelihood,
     log_posterior,
     log_prior,
 )
@@ -64,7 +63,6 @@ __all__ = [
     "DensityComparison",
     "Draws",
     "EventSetLikelihood",
-    "ExactRatioLikelihood",
     "ExpectedEvents",
     "FisherInformation",
     "GridPosterior",

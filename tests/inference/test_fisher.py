@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from lfi_mflow.errors import DataError
-from lfi_mflow.inference.exact_ratio import exact_likelihood
+from lfi_mflow.inference.exact import exact_likelihood
 from lfi_mflow.inference.experiment import Constraint
 from lfi_mflow.inference.fisher import (
     FisherInformation,
@@ -36,7 +36,7 @@ def test_scores_are_the_same_with_and_without_a_gradient(gaussian_flow, gaussian
     exact = (x - 0.3) / 0.7**2
     factories = (
         lambda events: EventSetLikelihood(flow, events),
-        exact_likelihood(gaussian_simulator, [0.0]),
+        exact_likelihood(gaussian_simulator),
     )
     for likelihood in factories:
         found = scores_of(likelihood, x, np.array([0.3]))
@@ -49,7 +49,7 @@ def test_the_information_of_the_higgs_simulator():
     settings = {"theta_scale": 10, "cuts": "jets"}
     simulator = get_simulator("higgs-eft", settings)
     events = simulator.simulate(np.zeros((8_000, 2)), np.random.default_rng(1))
-    likelihood = exact_likelihood(simulator, [0.0, 0.0])
+    likelihood = exact_likelihood(simulator)
     scores = scores_of(likelihood, events.x, np.zeros(2))
     # Central differences of the exact ratio are its exact score.
     exact = simulator.score(events.x, np.zeros((1, 2)))

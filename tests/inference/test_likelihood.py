@@ -5,8 +5,7 @@ import pytest
 import torch
 
 from lfi_mflow.errors import DataError, InputError
-from lfi_mflow.inference import EventSetLikelihood, SimulatorLikelihood, log_posterior, log_prior
-from lfi_mflow.simulation import Parameter
+from lfi_mflow.inference import EventSetLikelihood, log_posterior, log_prior
 from lfi_mflow.simulation.priors import Normal, Prior, Uniform
 
 
@@ -121,40 +120,3 @@ def test_outside_the_prior_a_broken_likelihood_does_not_matter():
     density = log_posterior(lambda theta: torch.log(theta[..., 0]), Prior((Uniform(0.0, 2.0),)))
     value = density(torch.tensor([[1.0], [-1.0], [3.0]], dtype=torch.float64))
     assert value.tolist() == [-math.log(2.0), -math.inf, -math.inf]
-
-
-@pytest.mark.parametrize("max_elements", [3, 1_000])
-def test_simulator_likelihood_agrees_with_the_flow(
-    gaussian_flow, gaussian_simulator, x, max_elements
-):
-    events = x[..., :1]
-    theta = torch.randn(3, 4, 1, dtype=torch.float64)
-    flow = EventSetLikelihood(gaussian_flow(1).double(), torch.tensor(events))
-    exact = SimulatorLikelihood(gaussian_simulator, events, max_elements=max_elements)
-    torch.testing.assert_close(exact(theta), flow(theta))
-    single = SimulatorLikelihood(gaussian_simulator, events[2])
-    torch.testing.assert_close(single(theta[2]), flow(theta)[2])
-
-
-def test_a_likelihood_ratio_is_enough_for_a_posterior(gaussian_simulator, x):
-    """It differs from the likelihood by a constant of each set, that of the nearest point to 0."""
-
-    class Ratio:
-        parameters = (Parameter("theta", 0.5, 3.0),)
-        observables = gaussian_simulator.observables
-
-        def log_ratio(self, x, theta, reference):
-            below = gaussian_simulator.log_prob(x, np.broadcast_to(reference, theta.shape))
-            return gaussian_simulator.log_prob(x, theta) - below
-
-    events, theta = x[..., :1], torch.rand(3, 7, 1, dtype=torch.float64) + 0.5
-    known = SimulatorLikelihood(gaussian_simulator, events)
-    constant = known(torch.full((3, 1, 1), 0.5, dtype=torch.float64))
-    torch.testing.assert_close(SimulatorLikelihood(Ratio(), events)(theta), known(theta) - constant)
-
-
-def test_simulator_without_likelihood_is_refused(gaussian_simulator):
-    with pytest.raises(InputError, match="without log_prob"):
-        SimulatorLikelihood(object(), np.zeros((3, 1)))
-    with pytest.raises(InputError, match="events of shape"):
-        SimulatorLikelihood(gaussian_simulator, np.zeros((3, 2)))

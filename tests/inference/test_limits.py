@@ -4,7 +4,7 @@ import math
 import numpy as np
 import pytest
 
-from lfi_mflow.inference.exact_ratio import exact_likelihood
+from lfi_mflow.inference.exact import exact_likelihood
 from lfi_mflow.inference.experiment import Constraint, DataSet, asimov_data
 from lfi_mflow.inference.limits import Sensitivity, Toys, credible_intervals, find_limits
 from lfi_mflow.inference.neyman import NeymanSettings
@@ -102,7 +102,7 @@ def test_the_exact_information_stands_beside_that_of_the_model(counting, normal_
     found = find_limits(
         counting(),
         DataSet(x),
-        sensitivity=Sensitivity(normal_events, exact_likelihood(Simulator(), [0.0])),
+        sensitivity=Sensitivity(normal_events, exact_likelihood(Simulator())),
     ).information
     assert found["kinematics"] == pytest.approx(found["exact_kinematics"], rel=1e-6)
 
