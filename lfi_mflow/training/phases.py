@@ -62,7 +62,8 @@ class Phase:
             of the steps and falls to zero along a cosine.
         warm_up: Fraction of the steps that warm up.
         weight_decay: Decoupled weight decay.
-        momentum: Decay of the running mean of the gradients (beta_1); games need little.
+        momentum: Decay of the running mean of the gradients (beta_1), 0.9 for AdamW and
+            0.95 for SOAP by default; games need little.
         clip: Largest norm of the gradient.
         patience: Stop after so many epochs without a better validation loss;
             0 means never. The best weights are restored either way.
@@ -80,7 +81,7 @@ class Phase:
     weight_decay: float = 1e-4
     clip: float = 1.0
     patience: int = 0
-    momentum: float = 0.9
+    momentum: float | None = None
     optimiser: str = "adamw"
     settings: dict[str, Any] = field(default_factory=dict)
 
@@ -98,7 +99,7 @@ class Phase:
                 raise ConfigError(
                     f"{name} > 0 in phase {self.name!r}", str(getattr(self, name)), "raise it"
                 )
-        fractions = all(0 <= getattr(self, name) < 1 for name in ("warm_up", "momentum"))
+        fractions = 0 <= self.warm_up < 1 and 0 <= (self.momentum or 0.0) < 1
         if not (fractions and 0 <= self.weight_decay < math.inf and self.patience >= 0):
             raise ConfigError(
                 "warm_up and momentum from 0 to 1, weight_decay and patience >= 0 in phase "

@@ -87,7 +87,7 @@ def _fit(name, steps):
     turn, back = _rotation(8, 4), _rotation(8, 5)
     truth = turn @ mix @ back
     weight = nn.Parameter(torch.zeros((8, 8), dtype=torch.float64))
-    optimiser = OPTIMISERS[name]([weight], 1e-2, 0.9, 0.0)
+    optimiser = OPTIMISERS[name]([weight], 1e-2, None, 0.0)
     for step in range(steps):
         optimiser.param_groups[0]["lr"] = 1e-2 * (1 - step / steps)
         x = torch.randn((64, 8), generator=generator, dtype=torch.float64) @ mix @ back
