@@ -11,7 +11,8 @@ values. Nothing here ever holds a whole file in memory.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from lfi_mflow.data.schema import (
     open_hdf5,
     read_attributes,
 )
-from lfi_mflow.data.shuffle import shuffled_batches
+from lfi_mflow.data.shuffle import cut_batches, shuffled_chunks
 from lfi_mflow.data.writer import write_events
 from lfi_mflow.errors import DataError, InputError
 from lfi_mflow.simulation import Events
@@ -89,8 +90,13 @@ class EventFile:
         """The names of the arrays the file holds, such as ``theta`` and ``x``."""
         return tuple(self._datasets)
 
-    def read(self, rows: slice | None = None) -> Events:
+    def read(self, rows: slice | None = None, columns: Collection[str] | None = None) -> Events:
         """Return the events of contiguous rows, or all of them.
+
+        Arguments:
+            rows: Which rows.
+            columns: The arrays to read of those there are, ``theta`` and ``x`` among
+                them; all by default.
 
         Raises:
             DataError: If the rows are damaged.
@@ -98,13 +104,19 @@ class EventFile:
         """
         start, stop = self._bounds(rows)
         with self._damage(slice(start, stop)):
-            arrays = {name: dataset[start:stop] for name, dataset in self._datasets.items()}
+            arrays = {
+                name: dataset[start:stop]
+                for name, dataset in self._datasets.items()
+                if columns is None or name in columns
+            }
         return Events(**arrays)
 
-    def blocks(self, size: int = 4 * CHUNK_ROWS) -> Iterator[Events]:
+    def blocks(
+        self, size: int = 4 * CHUNK_ROWS, columns: Collection[str] | None = None
+    ) -> Iterator[Events]:
         """Yield all events in order, ``size`` at a time; the last block may be smaller."""
         for start in range(0, len(self), size):
-            yield self.read(slice(start, start + size))
+            yield self.read(slice(start, start + size), columns)
 
     def column_blocks(
         self, name: str, size: int = 64 * CHUNK_ROWS
@@ -131,7 +143,7 @@ class EventFile:
     ) -> Iterator[Events]:
         """Yield every event once, in random order, as batches.
 
-        See :func:`lfi_mflow.data.shuffle.shuffled_batches` for the order.
+        See :func:`lfi_mflow.data.shuffle.shuffled_chunks` for the order.
 
         Arguments:
             batch_size: Events per batch; the last batch may be smaller.
@@ -140,14 +152,38 @@ class EventFile:
             buffer_rows: Events to hold in memory and mix, by default as many as
                 fill 32 MiB.
         """
+        return cut_batches(self.shuffled_chunks(batch_size, rng, rows, buffer_rows), batch_size)
+
+    def shuffled_chunks(
+        self,
+        batch_size: int,
+        rng: np.random.Generator,
+        rows: slice | None = None,
+        buffer_rows: int | None = None,
+        read: Callable[[slice], Events] | None = None,
+    ) -> Iterator[tuple[Events, NDArray[np.int64]]]:
+        """Yield every event once, as many at a time as are mixed, with their random order.
+
+        See :func:`lfi_mflow.data.shuffle.shuffled_chunks`.
+
+        Arguments:
+            batch_size: Events per batch.
+            rng: Source of the order.
+            rows: The rows to take part, all by default.
+            buffer_rows: Events to hold in memory and mix, by default as many as
+                fill 32 MiB.
+            read: What returns the events of a block that take part, :meth:`read` by default.
+        """
         start, stop = self._bounds(rows)
+        read = read or self.read
         if buffer_rows is None:
-            row_bytes = sum(array.nbytes for array in self.read(slice(0, 1)).columns().values())
+            arrays = read(slice(start, start + 1)).columns().values()  # perhaps without a row
+            row_bytes = sum(array.itemsize * math.prod(array.shape[1:]) for array in arrays)
             buffer_rows = _BUFFER_BYTES // row_bytes
         blocks = [
             slice(first, min(first + CHUNK_ROWS, stop)) for first in range(start, stop, CHUNK_ROWS)
         ]
-        return shuffled_batches(self.read, blocks, batch_size, buffer_rows, rng)
+        return shuffled_chunks(read, blocks, batch_size, buffer_rows, rng)
 
     def nonfinite(self) -> dict[str, int]:
         """Count NaN and infinite values of each column that has some, by its name."""
