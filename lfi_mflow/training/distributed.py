@@ -16,6 +16,7 @@ import json
 import os
 import signal
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -169,7 +170,9 @@ def joined(device: torch.device) -> Iterator[Ranks]:
         )
     if device.type == "cuda":
         torch.cuda.set_device(device)
-    with _explained():
+    with _explained(), warnings.catch_warnings():
+        # Of a layer with one input; it costs nothing here.
+        warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
         dist.init_process_group(_BACKENDS[device.type])
         try:
             yield Ranks.current()
