@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lfi_mflow.data.schema import CHUNK_ROWS
 from lfi_mflow.simulation import Events
 
-__all__ = ["cut_batches", "shuffled_batches", "shuffled_chunks"]
+__all__ = ["cut_batches", "shuffled_batches", "shuffled_chunks", "shuffled_rows"]
+
+_BUFFER_BYTES = 32 * 2**20
 
 
 def shuffled_batches(
@@ -73,3 +77,28 @@ def shuffled_chunks(
         last = len(mixed) if not order else len(mixed) - len(mixed) % batch_size
         yield mixed, permutation[:last]
         rest = [mixed[permutation[last:]]]
+
+
+def shuffled_rows(
+    read: Callable[[slice], Events],
+    rows: slice,
+    batch_size: int,
+    rng: np.random.Generator,
+    buffer_rows: int | None = None,
+) -> Iterator[tuple[Events, NDArray[np.int64]]]:
+    """Yield every event of contiguous rows once, see :func:`shuffled_chunks`.
+
+    Arguments:
+        read: Returns the events of some rows, or those of them that take part.
+        rows: First row and the row after the last.
+        batch_size: Events per batch.
+        rng: Source of the order.
+        buffer_rows: Events to hold in memory and mix, by default as many as fill 32 MiB.
+    """
+    if buffer_rows is None:
+        arrays = read(slice(rows.start, rows.start + 1)).columns().values()  # perhaps no event
+        row_bytes = sum(array.itemsize * math.prod(array.shape[1:]) for array in arrays)
+        buffer_rows = _BUFFER_BYTES // row_bytes
+    starts = range(rows.start, rows.stop, CHUNK_ROWS)
+    blocks = [slice(start, min(start + CHUNK_ROWS, rows.stop)) for start in starts]
+    return shuffled_chunks(read, blocks, batch_size, buffer_rows, rng)

@@ -11,8 +11,7 @@ values. Nothing here ever holds a whole file in memory.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,14 +27,12 @@ from lfi_mflow.data.schema import (
     open_hdf5,
     read_attributes,
 )
-from lfi_mflow.data.shuffle import cut_batches, shuffled_chunks
+from lfi_mflow.data.shuffle import cut_batches, shuffled_rows
 from lfi_mflow.data.writer import write_events
 from lfi_mflow.errors import DataError, InputError
 from lfi_mflow.simulation import Events
 
 __all__ = ["EventFile", "EventMetadata", "open_events", "write_events"]
-
-_BUFFER_BYTES = 32 * 2**20
 
 
 class EventFile:
@@ -152,38 +149,9 @@ class EventFile:
             buffer_rows: Events to hold in memory and mix, by default as many as
                 fill 32 MiB.
         """
-        return cut_batches(self.shuffled_chunks(batch_size, rng, rows, buffer_rows), batch_size)
-
-    def shuffled_chunks(
-        self,
-        batch_size: int,
-        rng: np.random.Generator,
-        rows: slice | None = None,
-        buffer_rows: int | None = None,
-        read: Callable[[slice], Events] | None = None,
-    ) -> Iterator[tuple[Events, NDArray[np.int64]]]:
-        """Yield every event once, as many at a time as are mixed, with their random order.
-
-        See :func:`lfi_mflow.data.shuffle.shuffled_chunks`.
-
-        Arguments:
-            batch_size: Events per batch.
-            rng: Source of the order.
-            rows: The rows to take part, all by default.
-            buffer_rows: Events to hold in memory and mix, by default as many as
-                fill 32 MiB.
-            read: What returns the events of a block that take part, :meth:`read` by default.
-        """
         start, stop = self._bounds(rows)
-        read = read or self.read
-        if buffer_rows is None:
-            arrays = read(slice(start, start + 1)).columns().values()  # perhaps without a row
-            row_bytes = sum(array.itemsize * math.prod(array.shape[1:]) for array in arrays)
-            buffer_rows = _BUFFER_BYTES // row_bytes
-        blocks = [
-            slice(first, min(first + CHUNK_ROWS, stop)) for first in range(start, stop, CHUNK_ROWS)
-        ]
-        return shuffled_chunks(read, blocks, batch_size, buffer_rows, rng)
+        chunks = shuffled_rows(self.read, slice(start, stop), batch_size, rng, buffer_rows)
+        return cut_batches(chunks, batch_size)
 
     def nonfinite(self) -> dict[str, int]:
         """Count NaN and infinite values of each column that has some, by its name."""

@@ -186,7 +186,7 @@ def own_device(device: torch.device) -> torch.device:
     Raises:
         ConfigError: If there are more processes than GPUs on this machine.
     """
-    if device.type != "cuda" or device.index is not None or not _launched():
+    if str(device) != "cuda" or not _launched():  # another device, or a certain GPU
         return device
     local, count = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
     if local >= count:

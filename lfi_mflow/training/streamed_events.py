@@ -4,10 +4,15 @@ Every epoch reads the blocks of the file in random order. A thread reads and mix
 as fill a buffer while the events of the buffer before are trained on; they come to the
 device in one piece, and batches are cut there. What is held is two buffers, whatever the
 size of the file.
+
+What an objective prepares and has fewer numbers than the event, as latents have, is
+computed once and kept in a temporary file. (Several processes prepare each its own
+share in every epoch instead.)
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from contextlib import closing
 from typing import NamedTuple
@@ -19,6 +24,7 @@ from torch import Tensor
 
 from lfi_mflow.data import EventFile
 from lfi_mflow.data.prefetch import prefetched
+from lfi_mflow.data.shuffle import shuffled_rows
 from lfi_mflow.simulation import Events
 from lfi_mflow.training.distributed import Ranks
 from lfi_mflow.training.events import (
@@ -30,6 +36,7 @@ from lfi_mflow.training.events import (
     finite_rows,
     validation_size,
 )
+from lfi_mflow.training.kept_events import KeptEvents
 from lfi_mflow.training.moments import WeightedBlock, mean_and_spread, moments
 
 __all__ = ["StreamedEvents"]
@@ -60,7 +67,7 @@ class StreamedEvents(TrainingEvents):
         validation_fraction: float,
         weighted: bool = True,
     ) -> None:
-        self.file, self._dtype, self.device = file, dtype, device
+        self.file, self.dtype, self.device = file, dtype, device
         self._weighted = weighted and "weight" in file.columns
         counts, total = [], 0.0
         for block in prefetched(file.blocks(_BLOCK, _COLUMNS)):
@@ -96,8 +103,17 @@ class StreamedEvents(TrainingEvents):
         return prepared.validation(_BLOCK // 4)
 
     def prepare(self, function: Prepare) -> PreparedEvents:
-        """Apply ``function`` to features and parameters of each batch: (B, d), (B, p) -> (B, *)."""
-        return _PreparedStream(self, function, Ranks.current())
+        """Apply ``function`` to features and parameters: (B, d), (B, p) -> (B, *).
+
+        Raises:
+            StorageError: If the disk with the temporary files is full.
+        """
+        ranks = Ranks.current()
+        stream = _PreparedStream(self, function, ranks)
+        width = stream.some().prepared.shape[-1]
+        if ranks.size > 1 or width >= len(self.file.metadata.observables):
+            return stream
+        return stream.kept()
 
     def on_host(self, events: Events) -> Batch:
         """Return events in the precision of the flow, ready to be brought to its device."""
@@ -120,7 +136,7 @@ class StreamedEvents(TrainingEvents):
 
     def _tensor(self, values: NDArray[np.floating]) -> Tensor:
         """Return an array in the precision of the flow, in memory that a GPU reads by itself."""
-        tensor = torch.from_numpy(values).to(self._dtype)
+        tensor = torch.from_numpy(values).to(self.dtype)
         return tensor.pin_memory() if self.device.type == "cuda" else tensor
 
 
@@ -133,10 +149,40 @@ class _Chunk(NamedTuple):
 
 
 class _PreparedStream(PreparedEvents):
-    """Prepared events that are read again in every epoch."""
+    """Prepared events that are read again in every epoch.
 
-    def __init__(self, events: StreamedEvents, function: Prepare, ranks: Ranks) -> None:
-        self._events, self._function, self._ranks = events, function, ranks
+    Arguments:
+        events: What they are read from, or where those were read from that were kept.
+        function: What prepares them.
+        ranks: The processes that share them.
+        kept: Finite and prepared events, None to read those of the file.
+    """
+
+    def __init__(
+        self,
+        events: StreamedEvents,
+        function: Prepare,
+        ranks: Ranks,
+        kept: KeptEvents | None = None,
+    ) -> None:
+        self._events, self._function, self._ranks, self._kept = events, function, ranks, kept
+        self._first_validation = events.first_validation if kept is None else events.n_train
+        self._last = len(events.file if kept is None else kept)
+
+    def kept(self) -> _PreparedStream:
+        """Prepare all events now, and keep the result."""
+        starts = range(0, self._last, _BLOCK)
+        with closing(prefetched(self._read(slice(s, s + _BLOCK)) for s in starts)) as blocks:
+            kept = KeptEvents(
+                (self._replaced(events) for events in blocks if len(events)),
+                np.dtype(str(self._events.dtype).removeprefix("torch.")),
+            )
+        return _PreparedStream(self._events, lambda x, theta: x, self._ranks, kept)
+
+    def _replaced(self, events: Events) -> Events:
+        """Put what is prepared in the place of the features."""
+        prepared = self._prepared(self._events.on_host(events)).prepared
+        return dataclasses.replace(events, x=prepared.cpu().numpy())
 
     def steps(self, batch_size: int) -> int:
         """Number of batches in :meth:`training`."""
@@ -154,25 +200,21 @@ class _PreparedStream(PreparedEvents):
 
     def validation(self, batch_size: int) -> Iterator[Batch]:
         """The validation events in order, every batch for one of the processes."""
-        first, last = self._events.first_validation, len(self._events.file)
-        starts = range(first, last, batch_size)[self._ranks.rank :: self._ranks.size]
-        blocks = (self._read(slice(start, min(start + batch_size, last))) for start in starts)
+        starts = range(self._first_validation, self._last, batch_size)
+        starts = starts[self._ranks.rank :: self._ranks.size]
+        blocks = (self._read(slice(s, min(s + batch_size, self._last))) for s in starts)
         with closing(prefetched(blocks)) as events:
             yield from (self._prepared(self._events.on_host(some)) for some in events if len(some))
 
     def some(self) -> Batch:
         """A representative part of the training events."""
-        rows = slice(0, min(_BLOCK, self._events.first_validation))
+        rows = slice(0, min(_BLOCK, self._first_validation))
         return self._prepared(self._events.on_host(self._read(rows)))
 
     def _chunks(self, batch_size: int, seed: int) -> Iterator[_Chunk]:
         """This process's shares of the training events of an epoch, mixed."""
-        stream = self._events.file.shuffled_chunks(
-            batch_size,
-            np.random.default_rng(seed),
-            rows=slice(0, self._events.first_validation),
-            read=self._read,
-        )
+        rows, rng = slice(0, self._first_validation), np.random.default_rng(seed)
+        stream = shuffled_rows(self._read, rows, batch_size, rng)
         for events, order in stream:
             batches = [order[s : s + batch_size] for s in range(0, len(order), batch_size)]
             own = [rows[self._ranks.share(len(rows))] for rows in batches]
@@ -185,6 +227,8 @@ class _PreparedStream(PreparedEvents):
 
     def _read(self, rows: slice) -> Events:
         """Read the finite events of some rows."""
+        if self._kept is not None:
+            return self._kept.read(rows)
         return finite_events(self._events.file.read(rows, _COLUMNS))
 
     def _prepared(self, events: Batch) -> Batch:
