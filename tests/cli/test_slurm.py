@@ -22,6 +22,7 @@ PATH = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin"])
 
 pytestmark = [
     pytest.mark.slurm,
+    pytest.mark.slow,
     pytest.mark.skipif(
         os.getuid() != 0 or not all(shutil.which(name, path=PATH) for name in PROGRAMS),
         reason="needs Slurm and munge, and root to start them",
