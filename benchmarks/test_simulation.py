@@ -12,7 +12,8 @@ import numpy as np
 
 from lfi_mflow.data.production import produce
 from lfi_mflow.simulation.priors import parse_prior
-from lfi_mflow.simulation.runner import SimulationJob, simulate_chunks
+from lfi_mflow.simulation.runner import SimulationJob
+from lfi_mflow.simulation.workers import simulate_chunks
 from lfi_mflow_simulators.higgs_eft import HiggsEFT
 from lfi_mflow_simulators.lorenz_trajectories import integrate
 from lfi_mflow_simulators.polynomial_surface import PolynomialSurface

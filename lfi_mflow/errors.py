@@ -11,6 +11,7 @@
     │   └── ModelMismatchError     a model and data that do not belong together
     ├── StorageError               the disk is full or cannot be written   exit status 1
     ├── TrainingError              training cannot go on                   exit status 1
+    │   └── LostProcessError       another process of the training died
     └── Interrupted                stopped by the user, state is saved     exit status 130
 
 Every message is one line that says what was expected, what was found and what
@@ -30,6 +31,7 @@ __all__ = [
     "InputError",
     "Interrupted",
     "LfiMflowError",
+    "LostProcessError",
     "ModelMismatchError",
     "StorageError",
     "TrainingError",
@@ -112,6 +114,10 @@ class StorageError(LfiMflowError):
 
 class TrainingError(LfiMflowError):
     """Training cannot go on: the loss or a gradient is not finite."""
+
+
+class LostProcessError(TrainingError):
+    """Another process of a training on several processes died."""
 
 
 class Interrupted(LfiMflowError):  # noqa: N818 - it is a state, not a mistake

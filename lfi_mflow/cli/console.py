@@ -4,25 +4,32 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import click
 
-__all__ = ["error", "log", "show_facts", "show_result", "show_table", "warn"]
+__all__ = ["error", "log", "show_facts", "show_result", "show_table", "speaks", "warn"]
 
 _WIDTH = 120
 
 
+def speaks() -> bool:
+    """Whether this process is the one that speaks: of those that torchrun started, the first."""
+    return "WORLD_SIZE" not in os.environ or os.environ.get("RANK", "0") == "0"
+
+
 def log(line: str) -> None:
     """Write a line about the progress of the work to stderr."""
-    click.echo(line, err=True)
+    if speaks():
+        click.echo(line, err=True)
 
 
 def warn(words: str) -> None:
     """Write a warning to stderr."""
-    click.echo(f"Warning: {_one_line(words)}", err=True)
+    log(f"Warning: {_one_line(words)}")
 
 
 def error(message: str, *, prefix: str = "Error") -> None:
@@ -32,6 +39,8 @@ def error(message: str, *, prefix: str = "Error") -> None:
 
 def show_result(line: str, record: Mapping[str, Any] | Sequence[Any], *, as_json: bool) -> None:
     """Write the result of a command to stdout: one line, or the record as JSON."""
+    if not speaks():
+        return
     if as_json:
         click.echo(json.dumps(_plain(record), indent=2, allow_nan=False))
     else:

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 import click
 
-from lfi_mflow.cli.console import error
+from lfi_mflow.cli.console import error, speaks
 from lfi_mflow.cli.group import LazyGroup
 from lfi_mflow.cli.interruption import command_line
-from lfi_mflow.errors import Interrupted, LfiMflowError
+from lfi_mflow.errors import Interrupted, LfiMflowError, LostProcessError
 
 __all__ = ["cli", "main"]
 
@@ -55,11 +55,8 @@ def _run(arguments: list[str]) -> int:
     """Run a command and report the errors that are meant for the user."""
     try:
         status = cli.main(arguments, prog_name="lfi-mflow", standalone_mode=False)
-    except Interrupted as stopped:
-        error(str(stopped), prefix="Interrupted")
-        return stopped.exit_status
     except LfiMflowError as problem:
-        error(str(problem))
+        _say(problem)
         return problem.exit_status
     except click.Abort:
         again = command_line(arguments)
@@ -69,6 +66,12 @@ def _run(arguments: list[str]) -> int:
         error(_usage(problem))
         return problem.exit_code
     return status if isinstance(status, int) else 0
+
+
+def _say(problem: LfiMflowError) -> None:
+    """Write the error of a command once; that a process is lost may be news to any other."""
+    if speaks() or isinstance(problem, LostProcessError):
+        error(str(problem), prefix="Interrupted" if isinstance(problem, Interrupted) else "Error")
 
 
 def _usage(problem: click.ClickException) -> str:

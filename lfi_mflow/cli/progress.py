@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from lfi_mflow.cli.console import log
+from lfi_mflow.cli.console import log, speaks
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -187,7 +187,7 @@ def _per_second(rate: float, unit: str) -> str:
 
 def _terminal() -> Console | None:
     """Return the console of stderr if somebody sees it."""
-    if not sys.stderr.isatty():
+    if not (speaks() and sys.stderr.isatty()):
         return None
     from rich.console import Console  # noqa: PLC0415 - help needs none of it
 

@@ -29,7 +29,7 @@ from lfi_mflow.errors import InputError
 
 if TYPE_CHECKING:
     from lfi_mflow.data import Production
-    from lfi_mflow.simulation import SimulationJob
+    from lfi_mflow.simulation import SimulationJob, Workers
 
 __all__ = ["command"]
 
@@ -39,6 +39,7 @@ __all__ = ["command"]
         "lfi-mflow simulate polynomial-surface -n 100000 --seed 1 -o events.h5",
         "lfi-mflow simulate polynomial-surface -n 20 --seed 2 --theta 0.3 -o observed.h5",
         "lfi-mflow simulate path/to/file.py:Class -n 1000000 --workers 8 -o events.h5",
+        "lfi-mflow simulate higgs-eft -n 100000000 --dask tcp://head:8786 -o events.h5",
     )
 )
 @click.argument("name")
@@ -53,6 +54,11 @@ __all__ = ["command"]
     default=1,
     show_default=True,
     help="Processes; the events do not depend on their number.",
+)
+@click.option(
+    "--dask",
+    metavar="ADDRESS",
+    help="Simulate on a Dask cluster: address of its scheduler, or the file it has written.",
 )
 @click.option(
     "--chunk-size",
@@ -77,17 +83,30 @@ def command(name: str, output: Path, *, force: bool, as_json: bool, **options: A
     from lfi_mflow.data import produce
 
     job = _job(name, options)
+    workers = _workers(options)
     start = time.perf_counter()
     with resumable(lambda: True), counting("simulating", "events", job.n_events) as progress:
         made = produce(
             job,
             output,
-            workers=options["workers"],
+            workers=workers,
             force=force,
             drop_nonfinite=options["drop_nonfinite"],
             progress=progress,
         )
     _report(job, made, time.perf_counter() - start, as_json=as_json)
+
+
+def _workers(options: dict[str, Any]) -> int | Workers:
+    """Say who simulates."""
+    from lfi_mflow.simulation import DaskWorkers
+
+    if options["dask"] is None:
+        count: int = options["workers"]
+        return count
+    if options["workers"] > 1:
+        raise InputError("either --workers or --dask", "both", "give one of them")
+    return DaskWorkers(options["dask"])
 
 
 def _job(name: str, options: dict[str, Any]) -> SimulationJob:

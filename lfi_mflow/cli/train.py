@@ -31,6 +31,8 @@ from lfi_mflow.cli.progress import training
 from lfi_mflow.errors import InputError, StorageError, TrainingError
 
 if TYPE_CHECKING:
+    import torch
+
     from lfi_mflow.flows import Model, ModelMetadata
     from lfi_mflow.training import RunConfig, WeightUse
 
@@ -44,6 +46,7 @@ __all__ = ["command"]
         "lfi-mflow train events.h5 --config run.toml --epochs 30 --seed 2 -o model.mflow",
         "lfi-mflow train events.h5 --resume -o model.mflow",
         "lfi-mflow train background.h5 --chart-of signal.mflow -o background.mflow",
+        "torchrun --nproc-per-node 2 -m lfi_mflow train events.h5 --resume -o model.mflow",
     )
 )
 @click.argument("events", type=FILE)
@@ -77,7 +80,8 @@ def command(events: Path, output: Path, *, as_json: bool, **options: Any) -> Non
 
     EVENTS is an event file. The state after each epoch is kept beside the output, in
     .NAME.checkpoint, until the model is written: an interrupted run goes on with
-    --resume, and ends with the same weights as an undisturbed one.
+    --resume, and ends with the same weights as an undisturbed one. Started by torchrun,
+    several processes train one model: each takes its share of every batch.
     """
     shared = options["chart_of"]
     claim_output(output, events, *([] if shared is None else [shared]), force=options["force"])
@@ -90,9 +94,7 @@ def command(events: Path, output: Path, *, as_json: bool, **options: Any) -> Non
         _advice_on_failure(checkpoint),
         limited_threads(options["threads"]),
     ):
-        model = _train(events, checkpoint, options)
-        _save(model, output)
-        checkpoint.unlink(missing_ok=True)
+        model = _train(events, output, checkpoint, options)
     _report(model, output, time.perf_counter() - start, as_json=as_json)
 
 
@@ -129,14 +131,30 @@ def _advice_on_failure(checkpoint: Path) -> Iterator[None]:
         raise
 
 
-def _train(events: Path, checkpoint: Path, options: dict[str, Any]) -> Model:
+def _train(events: Path, output: Path, checkpoint: Path, options: dict[str, Any]) -> Model:
+    """Train with the other processes that torchrun has started, and write the model once."""
+    from lfi_mflow.training import joined, own_device, resolve_device
+
+    device = own_device(resolve_device(options["device"]))
+    with joined(device) as ranks:
+        if ranks.size > 1:
+            log(f"{ranks.size} processes take their shares of every batch")
+        model = _train_share(events, checkpoint, options, device)
+        if ranks.leads:
+            _save(model, output)
+            checkpoint.unlink(missing_ok=True)
+    return model
+
+
+def _train_share(
+    events: Path, checkpoint: Path, options: dict[str, Any], device: torch.device
+) -> Model:
     """Read the configuration and train."""
     from lfi_mflow.data import open_events
     from lfi_mflow.flows import load_model
-    from lfi_mflow.training import check_weights, density_only, resolve_device, train_model
+    from lfi_mflow.training import check_weights, density_only, drop_checkpoint, train_model
 
     config = _configuration(options)
-    device = resolve_device(options["device"])
     shared = options["chart_of"]
     chart_of = None if shared is None else load_model(shared)
     if chart_of is not None:
@@ -145,8 +163,8 @@ def _train(events: Path, checkpoint: Path, options: dict[str, Any]) -> Model:
         mapping = imported_mapping(file.metadata.provenance)
         weights = check_weights(file, config.schedule)
     _say_what_weights_do(weights)
-    if checkpoint.is_file() and not options["resume"]:
-        checkpoint.unlink()  # only now that file and options are known to be usable
+    if not options["resume"]:
+        drop_checkpoint(checkpoint)  # only now that file and options are known to be usable
     with training(config.schedule) as progress:
         model = train_model(
             events,

@@ -19,7 +19,8 @@ from lfi_mflow.provenance import provenance
 from lfi_mflow.simulation import Events
 from lfi_mflow.simulation.contract import Simulator
 from lfi_mflow.simulation.registry import get_simulator
-from lfi_mflow.simulation.runner import SimulationJob, simulate_chunks
+from lfi_mflow.simulation.runner import SimulationJob
+from lfi_mflow.simulation.workers import Workers, simulate_chunks
 
 __all__ = ["Production", "produce"]
 
@@ -45,7 +46,7 @@ def produce(
     job: SimulationJob,
     path: Path | str,
     *,
-    workers: int = 1,
+    workers: int | Workers = 1,
     force: bool = False,
     drop_nonfinite: bool = False,
     progress: Callable[[int], None] | None = None,
@@ -59,7 +60,7 @@ def produce(
     Arguments:
         job: What to simulate.
         path: The event file to write.
-        workers: Number of processes.
+        workers: Who simulates, or a number of processes.
         force: Replace a file that exists.
         drop_nonfinite: Leave out events with NaN or infinite values and count them
             in the metadata, instead of failing.
@@ -71,6 +72,7 @@ def produce(
         DataError: If an event is not finite and ``drop_nonfinite`` is false.
         StorageError: If the disk is full; the finished chunks are kept.
         Interrupted: If Ctrl-C was pressed; the finished chunks are kept.
+        LfiMflowError: If workers die and it cannot go on without; so are they then.
     """
     path = check_output(Path(path), force=force)
     simulator = get_simulator(job.simulator, job.settings)
@@ -122,7 +124,7 @@ class _Run:
             counts=self.counts,
         )
 
-    def simulate(self, workers: int) -> int:
+    def simulate(self, workers: int | Workers) -> int:
         """Simulate the chunks that are not in the spool; return how many events were."""
         finished = self._spool.finished(self._job)
         self.done = resumed_at = sum(map(self._job.chunk_length, finished))

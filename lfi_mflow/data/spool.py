@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import fcntl
 import glob
-import hashlib
-import inspect
 import json
 import shutil
 import zipfile
@@ -26,6 +24,7 @@ from lfi_mflow.errors import InputError
 from lfi_mflow.files import atomic_output, explain_storage_errors
 from lfi_mflow.simulation import Events
 from lfi_mflow.simulation.contract import Simulator
+from lfi_mflow.simulation.registry import code_digest
 from lfi_mflow.simulation.runner import SimulationJob
 
 __all__ = ["Spool", "open_spool"]
@@ -113,9 +112,7 @@ def open_spool(output: Path, job: SimulationJob, simulator: Simulator) -> Iterat
             ) from error
         except OSError:
             pass  # no locks on this file system: a second run is then not noticed
-        _claim(
-            folder, {"version": _VERSION, "job": job.to_table(), "code": _code_digest(simulator)}
-        )
+        _claim(folder, {"version": _VERSION, "job": job.to_table(), "code": code_digest(simulator)})
         _remove_half_written(output)
         yield Spool(folder)
 
@@ -153,12 +150,3 @@ def _difference(found: dict[str, Any], wanted: dict[str, Any]) -> str:
     before, now = found.get("job", {}), wanted["job"]
     changed = [key for key in now if before.get(key) != now[key]]
     return ", ".join(f"{key} was {before.get(key)}, is {now[key]}" for key in changed)
-
-
-def _code_digest(simulator: Simulator) -> str | None:
-    """Return the SHA-256 of the file that defines a simulator, None if there is none."""
-    try:
-        source = inspect.getsourcefile(type(simulator))
-    except TypeError:
-        return None
-    return None if source is None else hashlib.sha256(Path(source).read_bytes()).hexdigest()

@@ -11,7 +11,7 @@ values. Nothing here ever holds a whole file in memory.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,14 +27,12 @@ from lfi_mflow.data.schema import (
     open_hdf5,
     read_attributes,
 )
-from lfi_mflow.data.shuffle import shuffled_batches
+from lfi_mflow.data.shuffle import cut_batches, shuffled_rows
 from lfi_mflow.data.writer import write_events
 from lfi_mflow.errors import DataError, InputError
 from lfi_mflow.simulation import Events
 
 __all__ = ["EventFile", "EventMetadata", "open_events", "write_events"]
-
-_BUFFER_BYTES = 32 * 2**20
 
 
 class EventFile:
@@ -89,8 +87,13 @@ class EventFile:
         """The names of the arrays the file holds, such as ``theta`` and ``x``."""
         return tuple(self._datasets)
 
-    def read(self, rows: slice | None = None) -> Events:
+    def read(self, rows: slice | None = None, columns: Collection[str] | None = None) -> Events:
         """Return the events of contiguous rows, or all of them.
+
+        Arguments:
+            rows: Which rows.
+            columns: The arrays to read of those there are, ``theta`` and ``x`` among
+                them; all by default.
 
         Raises:
             DataError: If the rows are damaged.
@@ -98,13 +101,19 @@ class EventFile:
         """
         start, stop = self._bounds(rows)
         with self._damage(slice(start, stop)):
-            arrays = {name: dataset[start:stop] for name, dataset in self._datasets.items()}
+            arrays = {
+                name: dataset[start:stop]
+                for name, dataset in self._datasets.items()
+                if columns is None or name in columns
+            }
         return Events(**arrays)
 
-    def blocks(self, size: int = 4 * CHUNK_ROWS) -> Iterator[Events]:
+    def blocks(
+        self, size: int = 4 * CHUNK_ROWS, columns: Collection[str] | None = None
+    ) -> Iterator[Events]:
         """Yield all events in order, ``size`` at a time; the last block may be smaller."""
         for start in range(0, len(self), size):
-            yield self.read(slice(start, start + size))
+            yield self.read(slice(start, start + size), columns)
 
     def column_blocks(
         self, name: str, size: int = 64 * CHUNK_ROWS
@@ -131,7 +140,7 @@ class EventFile:
     ) -> Iterator[Events]:
         """Yield every event once, in random order, as batches.
 
-        See :func:`lfi_mflow.data.shuffle.shuffled_batches` for the order.
+        See :func:`lfi_mflow.data.shuffle.shuffled_chunks` for the order.
 
         Arguments:
             batch_size: Events per batch; the last batch may be smaller.
@@ -141,13 +150,8 @@ class EventFile:
                 fill 32 MiB.
         """
         start, stop = self._bounds(rows)
-        if buffer_rows is None:
-            row_bytes = sum(array.nbytes for array in self.read(slice(0, 1)).columns().values())
-            buffer_rows = _BUFFER_BYTES // row_bytes
-        blocks = [
-            slice(first, min(first + CHUNK_ROWS, stop)) for first in range(start, stop, CHUNK_ROWS)
-        ]
-        return shuffled_batches(self.read, blocks, batch_size, buffer_rows, rng)
+        chunks = shuffled_rows(self.read, slice(start, stop), batch_size, rng, buffer_rows)
+        return cut_batches(chunks, batch_size)
 
     def nonfinite(self) -> dict[str, int]:
         """Count NaN and infinite values of each column that has some, by its name."""

@@ -52,7 +52,7 @@ def orthogonal_probes(u: Tensor, probes: int, generator: torch.Generator | None 
         raise ConfigError(f"1 <= probes <= n = {n}", str(probes), "correct the number of probes")
     home = u.device if generator is None else generator.device
     noise = torch.randn(rows, n, probes, generator=generator, dtype=u.dtype, device=home)
-    noise = noise.to(u.device)
+    noise = noise.to(u.device, non_blocking=True)
     if probes == 1:
         frame = noise / torch.linalg.vector_norm(noise, dim=1, keepdim=True)
     else:

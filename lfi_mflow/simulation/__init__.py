@@ -15,6 +15,7 @@ from lfi_mflow.simulation.contract import (
     Parameter,
     Simulator,
 )
+from lfi_mflow.simulation.dask_workers import DaskWorkers
 from lfi_mflow.simulation.events import Events
 from lfi_mflow.simulation.morphing import (
     Morphed,
@@ -37,12 +38,14 @@ from lfi_mflow.simulation.resampling import (
     resample_cells,
     systematic_counts,
 )
-from lfi_mflow.simulation.runner import SimulationJob, simulate_chunk, simulate_chunks
+from lfi_mflow.simulation.runner import SimulationJob, simulate_chunk
 from lfi_mflow.simulation.unweighting import simulate_unweighted
 from lfi_mflow.simulation.weights import WeightSummary, effective_sample_size
+from lfi_mflow.simulation.workers import Processes, ThisProcess, Workers, simulate_chunks
 
 __all__ = [
     "Array",
+    "DaskWorkers",
     "Events",
     "HasClosure",
     "HasJoint",
@@ -57,11 +60,14 @@ __all__ = [
     "Observable",
     "Parameter",
     "Prior",
+    "Processes",
     "ResampledCells",
     "SimulationJob",
     "Simulator",
+    "ThisProcess",
     "Uniform",
     "WeightSummary",
+    "Workers",
     "available_simulators",
     "check_simulator",
     "component_log_ratio",

@@ -27,7 +27,7 @@ from lfi_mflow.errors import ConfigError, InputError, UnknownNameError
 from lfi_mflow.files import require_file
 from lfi_mflow.simulation.contract import Simulator
 
-__all__ = ["available_simulators", "get_simulator"]
+__all__ = ["available_simulators", "code_digest", "get_simulator"]
 
 _GROUP = "lfi_mflow.simulators"
 
@@ -66,6 +66,15 @@ def get_simulator(spec: str, settings: Mapping[str, Any] | None = None) -> Simul
             "correct its settings or its constructor",
         ) from error
     return _check_contract(spec, simulator)
+
+
+def code_digest(simulator: Simulator) -> str | None:
+    """Return the SHA-256 of the file that defines a simulator, None if there is none."""
+    try:
+        source = inspect.getsourcefile(type(simulator))
+    except TypeError:
+        return None
+    return None if source is None else hashlib.sha256(Path(source).read_bytes()).hexdigest()
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""Running a simulator in chunks.
+"""What is simulated: a job, in chunks.
 
 Every chunk has a random generator of its own, the child of the job's seed with
 the number of the chunk. A chunk is therefore the same whoever computes it, and
@@ -7,33 +7,21 @@ when: the result depends neither on the number of workers nor on interruptions.
 
 from __future__ import annotations
 
-import itertools
 import math
-import multiprocessing
-import os
-import signal
-import threading
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from lfi_mflow.config import from_table
-from lfi_mflow.errors import InputError, LfiMflowError
+from lfi_mflow.errors import InputError
 from lfi_mflow.simulation.contract import Array, Parameter, Simulator
 from lfi_mflow.simulation.events import Events
 from lfi_mflow.simulation.priors import Prior, check_support
 from lfi_mflow.simulation.registry import get_simulator
 
-__all__ = ["SimulationJob", "check_theta", "simulate_chunk", "simulate_chunks"]
-
-# Chunks that are computed ahead of the one that is waited for, per worker.
-_AHEAD = 2
+__all__ = ["SimulationJob", "check_theta", "simulate_chunk"]
 
 
 @dataclass(frozen=True)
@@ -142,98 +130,6 @@ def simulate_chunk(job: SimulationJob, index: int, simulator: Simulator | None =
             "correct its simulate method; lfi_mflow.simulation.check_simulator tests it",
         )
     return events
-
-
-def simulate_chunks(
-    job: SimulationJob, indices: Iterable[int], workers: int = 1
-) -> Iterator[tuple[int, Events]]:
-    """Simulate some chunks of a job and yield them in the order of ``indices``.
-
-    Closing the iterator, an error or Ctrl-C stops the workers.
-
-    Arguments:
-        job: The job.
-        indices: Numbers of the chunks.
-        workers: Number of processes; 1 works in this process. The events do not
-            depend on it.
-
-    Yields:
-        The number of each chunk and its events.
-
-    Raises:
-        InputError: If ``workers`` is less than 1, or as :func:`simulate_chunk`.
-        LfiMflowError: If a worker process dies.
-    """
-    if workers < 1:
-        raise InputError("at least 1 worker", str(workers), "give a larger number")
-    if workers == 1:
-        simulator = get_simulator(job.simulator, job.settings)
-        for index in indices:
-            yield index, simulate_chunk(job, index, simulator)
-        return
-    try:
-        yield from _simulate_in_pool(job, indices, workers)
-    except BrokenProcessPool as error:
-        raise LfiMflowError(
-            "a worker process died, perhaps for lack of memory; use fewer workers or smaller "
-            "chunks, or one worker to see its error"
-        ) from error
-
-
-def _simulate_in_pool(
-    job: SimulationJob, indices: Iterable[int], workers: int
-) -> Iterator[tuple[int, Events]]:
-    """Keep the workers busy with a bounded number of chunks."""
-    remaining = iter(indices)
-    with _worker_pool(job, workers) as pool:
-        pending: deque[tuple[int, Future[Events]]] = deque()
-        for index in itertools.islice(remaining, workers * _AHEAD):
-            pending.append((index, pool.submit(_work, index)))
-        while pending:
-            index, future = pending.popleft()
-            events = future.result()
-            for following in itertools.islice(remaining, 1):
-                pending.append((following, pool.submit(_work, following)))
-            yield index, events
-
-
-@contextmanager
-def _worker_pool(job: SimulationJob, workers: int) -> Iterator[ProcessPoolExecutor]:
-    """Start processes that know the job; drop what they have not begun in the end."""
-    # A forked child of a process with threads can hang: every worker starts afresh.
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start_worker, (job,))
-    try:
-        yield pool
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-# What a worker process works on; set once in every worker, never in this process.
-_worker: tuple[SimulationJob, Simulator] | None = None
-
-
-def _start_worker(job: SimulationJob) -> None:
-    """Prepare a worker: build the simulator once, and leave quietly at Ctrl-C."""
-    global _worker  # noqa: PLW0603 - a pool has no other place for what a process keeps
-    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
-    _worker = job, get_simulator(job.simulator, job.settings)
-
-
-def _leave_with_parent() -> None:
-    """End this worker when its parent dies, even by kill -9: nobody else would."""
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
-
-
-def _work(index: int) -> Events:
-    """Simulate a chunk in a worker."""
-    if _worker is None:
-        raise LfiMflowError("a worker was not started by simulate_chunks; use that")
-    job, simulator = _worker
-    return simulate_chunk(job, index, simulator)
 
 
 def _draw_theta(job: SimulationJob, n: int, rng: np.random.Generator) -> Array:

@@ -1,7 +1,8 @@
 """Objectives, phases and the one optimisation loop."""
 
-from lfi_mflow.training.checkpoint import Checkpoint, CheckpointFile
-from lfi_mflow.training.events import Batch, ResidentEvents, StreamedEvents, TrainingEvents
+from lfi_mflow.training.checkpoint import Checkpoint, CheckpointFile, drop_checkpoint
+from lfi_mflow.training.distributed import Ranks, joined, own_device
+from lfi_mflow.training.events import Batch, ResidentEvents, TrainingEvents
 from lfi_mflow.training.history import EpochRecord, History, PhaseRecord
 from lfi_mflow.training.loop import Progress, ProgressCallback, fit
 from lfi_mflow.training.objective import Objective
@@ -47,6 +48,7 @@ from lfi_mflow.training.phases import (
 from lfi_mflow.training.ratio_objectives import Alice, Alices, BalancedNre, NreA, NreC
 from lfi_mflow.training.run import RunConfig, read_run_config, resolve_device, train_model
 from lfi_mflow.training.shared_chart import density_only
+from lfi_mflow.training.streamed_events import StreamedEvents
 from lfi_mflow.training.weights import WeightUse, check_weights
 
 __all__ = [
@@ -75,6 +77,7 @@ __all__ = [
     "PhaseRecord",
     "Progress",
     "ProgressCallback",
+    "Ranks",
     "Reconstruction",
     "RectangularFlow",
     "ResidentEvents",
@@ -94,12 +97,15 @@ __all__ = [
     "density",
     "density_only",
     "density_scandal",
+    "drop_checkpoint",
     "elbo",
     "fit",
     "free_form",
+    "joined",
     "nae",
     "nre_a",
     "nre_c",
+    "own_device",
     "penalised",
     "read_run_config",
     "rectangular",

@@ -15,8 +15,9 @@ import torch
 
 from lfi_mflow.errors import ConfigError, FileFormatError
 from lfi_mflow.files import atomic_output
+from lfi_mflow.training.distributed import Ranks
 
-__all__ = ["Checkpoint", "CheckpointFile"]
+__all__ = ["Checkpoint", "CheckpointFile", "drop_checkpoint"]
 
 _DAMAGE = (
     *(RuntimeError, EOFError, OSError, pickle.UnpicklingError),  # not a file of torch
@@ -97,3 +98,11 @@ class CheckpointFile:
     def remove(self) -> None:
         """Forget the checkpoint."""
         self.path.unlink(missing_ok=True)
+
+
+def drop_checkpoint(path: Path) -> None:
+    """Delete a checkpoint if there is one; none of several processes goes on before it is gone."""
+    ranks = Ranks.current()
+    if ranks.leads:
+        path.unlink(missing_ok=True)
+    ranks.wait()

@@ -140,7 +140,7 @@ class _FreeForm(_Surrogate, ABC):
         chart, theta = chart_of(flow), batch.theta
         z = flow.standardisation.inverse(batch.prepared)
         noise = torch.randn(z.shape, generator=generator, dtype=z.dtype)
-        z = z + self.noise * noise.to(z.device)
+        z = z + self.noise * noise.to(z.device, non_blocking=True)
         probes = orthogonal_probes(z[:, : flow.latent_dim], self.probes, generator)
         with torch.enable_grad():
             z = z.detach().requires_grad_()

@@ -4,13 +4,16 @@ Losses and gradient norms of an epoch are collected on the device and looked at
 once per epoch, so that no step waits for the one before. An epoch that went
 wrong is found then, and the step named; the checkpoint of the epoch before is
 what remains.
+
+Several processes run this same loop together (see
+:mod:`lfi_mflow.training.distributed`): each on its share of every batch.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +25,7 @@ from torch import Tensor, nn
 from lfi_mflow.errors import ConfigError, DataError, Interrupted, TrainingError
 from lfi_mflow.flows import Flow
 from lfi_mflow.training.checkpoint import Checkpoint, CheckpointFile
+from lfi_mflow.training.distributed import Ranks
 from lfi_mflow.training.events import Batch, TrainingEvents
 from lfi_mflow.training.history import EpochRecord, History, PhaseRecord
 from lfi_mflow.training.objective import chart_of
@@ -73,6 +77,9 @@ def fit(
 ) -> History:
     """Train a flow in place.
 
+    Where torch has a default process group, all its processes train the same flow: each
+    calls this function with the same arguments, and takes its share of every batch.
+
     Arguments:
         flow: The flow, on the device of the events.
         phases: What to do, in order.
@@ -81,6 +88,7 @@ def fit(
             equal results on one machine.
         units: Units of the observables, for their scaling; all the same by default.
         checkpoints: Where to keep the state; if there is a checkpoint, the run goes on from it.
+            All processes see the same file, and the first writes it.
         progress: Called about twice a second and at the end of each epoch.
 
     Returns:
@@ -88,8 +96,8 @@ def fit(
         epoch of each phase, and is in evaluation mode.
 
     Raises:
-        ConfigError: If a phase trains a part that the flow does not have, or there are
-            fewer events than it needs in a batch.
+        ConfigError: If a phase trains a part that the flow does not have, there are
+            fewer events than it needs in a batch, or processes do not see the same.
         DataError: If all validation events have the weight zero.
         TrainingError: If a loss or gradient is not finite.
         Interrupted: On Ctrl-C; the checkpoint holds the last finished epoch.
@@ -97,17 +105,22 @@ def fit(
     for phase in phases:
         trained_part(flow, phase.minimises.part)
         _check_batch(phase, events.n_train)
-    history, first, state = History(), 0, None
-    if checkpoints is not None and checkpoints.exists():
-        state = checkpoints.load()
+        _check_share(phase, events.n_train)
+    state = None if checkpoints is None else _found(checkpoints)
+    Ranks.current().check_same(
+        "configuration, events and checkpoint",
+        {
+            "run": None if checkpoints is None else checkpoints.run,
+            "phases": [dataclasses.asdict(phase) for phase in phases],
+            "history": None if state is None else state.history,
+        },
+    )
+    history, first = History(), 0
+    if state is not None:
         history, first = History.from_table(state.history), state.phase
         flow.load_state_dict(state.flow)
     else:
-        if flow.chart is None or not flow.chart.prescribed:
-            mean, covariance = events.moments()
-            flow.standardisation.fit(mean, covariance, units or [""] * flow.data_dim)
-        if flow.conditional:
-            chart_of(flow).standardise_theta(*events.theta_moments())
+        _standardise(flow, events, units)
     for index in range(first, len(phases)):
         run = _PhaseRun(flow, phases, index, events, history, seed, progress)
         if state is not None:
@@ -136,6 +149,33 @@ def _check_batch(phase: Phase, n_train: int) -> None:
         )
 
 
+def _check_share(phase: Phase, n_train: int) -> None:
+    """Fail if a process's share of a batch is smaller than what the objective needs."""
+    size, least = Ranks.current().size, phase.minimises.least_batch
+    batch = min(phase.batch_size, n_train)
+    if batch // size < least:
+        raise ConfigError(
+            f"batches of at least {size * least} events in phase {phase.name!r}, for {size} "
+            f"processes and the objective {phase.objective!r}",
+            str(batch),
+            "raise batch_size, or use fewer processes",
+        )
+
+
+def _found(checkpoints: CheckpointFile) -> Checkpoint | None:
+    """Return the checkpoint of an interrupted run, if there is one."""
+    return checkpoints.load() if checkpoints.exists() else None
+
+
+def _standardise(flow: Flow, events: TrainingEvents, units: Sequence[str] | None) -> None:
+    """Fit the standardisations of features and parameters."""
+    if flow.chart is None or not flow.chart.prescribed:
+        mean, covariance = events.moments()
+        flow.standardisation.fit(mean, covariance, units or [""] * flow.data_dim)
+    if flow.conditional:
+        chart_of(flow).standardise_theta(*events.theta_moments())
+
+
 class _PhaseRun:
     """One phase at work."""
 
@@ -159,6 +199,8 @@ class _PhaseRun:
         self.optimiser = OPTIMISERS[phase.optimiser](
             self.part.parameters(), phase.learning_rate, phase.momentum, phase.weight_decay
         )
+        self.ranks = Ranks.current()
+        self.mean_loss = self.ranks.averaged(self.part, self._mean_loss)
         flow.eval()
         self.n_validation = events.n_validation
         self.events = events.prepare(lambda x, theta: self.objective.prepare(flow, x, theta))
@@ -190,7 +232,7 @@ class _PhaseRun:
             self._run_epoch(epoch)
             if self.record.best_epoch == epoch:
                 self.best = _copy(self.part.state_dict())
-            if checkpoints is not None:
+            if checkpoints is not None and self.ranks.leads:
                 checkpoints.save(self._state())
         self.part.load_state_dict(self.best)
 
@@ -198,10 +240,8 @@ class _PhaseRun:
         """Train for one epoch and record its losses."""
         start = time.perf_counter()
         self.part.train()
-        seed = int(
-            np.random.SeedSequence(self.seed, spawn_key=(self.index, epoch)).generate_state(1)[0]
-        )
-        self.generator.manual_seed(seed)
+        seed = self._seed_of(epoch)
+        self.generator.manual_seed(self._seed_of(epoch, self.ranks.rank))
         losses, norms = [], []
         for step, batch in enumerate(self.events.training(self.phase.batch_size, seed)):
             rate = self._set_learning_rate(epoch * self.steps + step)
@@ -209,7 +249,8 @@ class _PhaseRun:
             losses.append(loss)
             norms.append(norm)
             self._report(epoch * self.steps + step + 1, loss, rate, epoch_ended=False)
-        self._check(epoch, torch.stack(losses), torch.stack(norms))
+        means = self.ranks.total(torch.stack(losses)) / self.ranks.size
+        self._check(epoch, means, torch.stack(norms))
         parts = self._validate()
         validation = parts.pop("loss")
         if not math.isfinite(validation):
@@ -217,14 +258,19 @@ class _PhaseRun:
                 f"expected a finite validation loss, found {validation} in phase "
                 f"{self.phase.name!r} after epoch {epoch + 1}; {self._advice()}"
             )
-        train = torch.stack(losses).mean().item()
+        train = means.mean().item()
         seconds = time.perf_counter() - start
         self.record.epochs.append(EpochRecord(epoch, train, validation, rate, seconds, parts))
-        self._report((epoch + 1) * self.steps, losses[-1], rate, epoch_ended=True)
+        self._report((epoch + 1) * self.steps, means[-1], rate, epoch_ended=True)
+
+    def _seed_of(self, epoch: int, rank: int = 0) -> int:
+        """Return the seed of an epoch; what a loss draws has one for each process."""
+        key = (self.index, epoch, rank) if rank else (self.index, epoch)
+        return int(np.random.SeedSequence(self.seed, spawn_key=key).generate_state(1)[0])
 
     def _step(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Take one step; return loss and gradient norm without waiting for them."""
-        loss = self._mean_loss(batch)
+        loss = self.mean_loss(batch)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.part.parameters(), self.phase.clip)
@@ -232,21 +278,26 @@ class _PhaseRun:
         return loss.detach(), norm
 
     def _mean_loss(self, batch: Batch) -> Tensor:
-        """Return the mean loss of a batch, weighted if the events are."""
-        return _mean(self.objective.loss(self.flow, batch, self.generator), batch)
+        """Return the mean loss of a share of a batch, weighted if the events are."""
+        losses = self.objective.loss(self.flow, batch, self.generator)
+        return _mean(losses, batch) * batch.scale
 
     @torch.no_grad()
     def _validate(self) -> dict[str, float]:
         """Mean loss of the validation events, and what explains it."""
         self.part.eval()
-        self.generator.manual_seed(self.seed)  # the same draws after every epoch
-        totals, weight = defaultdict[str, float](float), 0.0
-        alone = self.objective.least_batch == 1
-        for batch in self.events.validation(VALIDATION_BATCH if alone else self.phase.batch_size):
-            share = len(batch.theta) if batch.weight is None else batch.weight.sum().item()
-            for name, values in self.objective.validate(self.flow, batch, self.generator).items():
-                totals[name] += _mean(values, batch).item() * len(batch.theta)
-            weight += share
+        self.generator.manual_seed(self.seed + self.ranks.rank)  # the same after every epoch
+        counts: list[int] = []
+        blocks: list[Tensor] = []
+        names: list[str] = []
+        for batch in self.events.validation(self._validation_batch()):
+            recorded = self.objective.validate(self.flow, batch, self.generator)
+            names = [*recorded, "weight"]
+            values = [*recorded.values(), batch.theta.new_ones(len(batch.theta))]
+            blocks.append(torch.stack([_mean(value, batch) for value in values]))
+            counts.append(len(batch.theta))
+        totals = self.ranks.merged(_sums(names, blocks, counts))
+        weight = totals.pop("weight")
         if not weight > 0.0:
             raise DataError(
                 "validation events of positive weight",
@@ -254,6 +305,12 @@ class _PhaseRun:
                 "raise validation_fraction, or give more events",
             )
         return {name: total / weight for name, total in totals.items()}
+
+    def _validation_batch(self) -> int:
+        """Return the number of validation events per batch: every process gets a part."""
+        if self.objective.least_batch > 1:
+            return self.phase.batch_size
+        return min(VALIDATION_BATCH, math.ceil(self.n_validation / self.ranks.size))
 
     def _set_learning_rate(self, step: int) -> float:
         """Set and return the learning rate of a step."""
@@ -316,6 +373,14 @@ def _mean(values: Tensor, batch: Batch) -> Tensor:
     the losses, and would count the events of large weight too little.
     """
     return values.mean() if batch.weight is None else (values * batch.weight).mean()
+
+
+def _sums(names: Sequence[str], means: Sequence[Tensor], counts: Sequence[int]) -> dict[str, float]:
+    """Sums over batches of what has these means; the only look at what the device computed."""
+    if not means:
+        return {}
+    sums = torch.tensor(counts, dtype=torch.float64) @ torch.stack(list(means)).cpu().double()
+    return dict(zip(names, sums.tolist(), strict=True))
 
 
 def _copy(state: dict[str, Any]) -> dict[str, Any]:

@@ -173,7 +173,7 @@ class EvidenceBound(_Generative):
         """Negative lower bound with one draw of each event's latents, with shape (B,)."""
         shape = (len(batch.theta), flow.latent_dim)
         noise = torch.randn(shape, generator=generator, dtype=batch.theta.dtype)
-        noise = noise.to(batch.theta.device)
+        noise = noise.to(batch.theta.device, non_blocking=True)
         return -self._autoencoder(flow).elbo(batch.prepared, batch.theta, noise)
 
     @staticmethod

@@ -23,15 +23,11 @@ from lfi_mflow.flows import (
 from lfi_mflow.provenance import provenance
 from lfi_mflow.training.checkpoint import CheckpointFile
 from lfi_mflow.training.distances import distances_of_validation
-from lfi_mflow.training.events import (
-    ResidentEvents,
-    StreamedEvents,
-    TrainingEvents,
-    check_events,
-)
+from lfi_mflow.training.events import ResidentEvents, TrainingEvents, check_events
 from lfi_mflow.training.loop import ProgressCallback, fit
 from lfi_mflow.training.phases import ALGORITHMS, Phase
 from lfi_mflow.training.shared_chart import check_shared, density_only, take_chart
+from lfi_mflow.training.streamed_events import StreamedEvents
 from lfi_mflow.training.weights import check_weights
 
 __all__ = ["RunConfig", "read_run_config", "resolve_device", "train_model"]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from lfi_mflow.data import open_events
+from lfi_mflow.simulation import DaskWorkers, ThisProcess
 
 SLOW = '''
 import time
@@ -134,3 +135,23 @@ def test_ctrl_c_keeps_the_chunks_and_says_how_to_go_on(start, run, tmp_path, plu
     with open_events(path) as a, open_events(tmp_path / "u.h5") as b:
         assert a.digest == b.digest
     assert not list(tmp_path.glob(".*"))
+
+
+def test_processes_and_dask_exclude_each_other(refused, tmp_path):
+    options = ["--workers", 2, "--dask", "tcp://127.0.0.1:9", "-o", tmp_path / "e.h5"]
+    line = refused(tmp_path, "simulate", "polynomial-surface", "-n", 10, *options)
+    assert "either --workers or --dask, found both" in line
+
+
+def test_a_dask_address_is_where_the_chunks_go(run, tmp_path, monkeypatch):
+    """Without a cluster: what the command hands over."""
+    asked = []
+
+    def simulate(self, job, indices):
+        asked.append(self.address)
+        return ThisProcess().simulate(job, indices)
+
+    monkeypatch.setattr(DaskWorkers, "simulate", simulate)
+    options = ["--seed", 1, "--dask", "tcp://head:8786", "-o", tmp_path / "e.h5"]
+    assert run("simulate", "polynomial-surface", "-n", 10, *options).status == 0
+    assert asked == ["tcp://head:8786"]

@@ -85,9 +85,9 @@ def make_flow():
 def make_resident(make_events):
     """A function that holds n events in memory."""
 
-    def make(n, validation_fraction=0.1, weight=None, seed=0):
+    def make(n, validation_fraction=0.1, weight=None, seed=0, device="cpu"):
         events = make_events(n, seed)
-        x, theta = torch.from_numpy(events.x), torch.from_numpy(events.theta)
+        x, theta = (torch.from_numpy(values).to(device) for values in (events.x, events.theta))
         fraction = validation_fraction
         return ResidentEvents(x, theta, weight, validation_fraction=fraction, seed=1)
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lfi_mflow.errors import ConfigError, FileFormatError, StorageError
-from lfi_mflow.training import Checkpoint, CheckpointFile
+from lfi_mflow.training import Checkpoint, CheckpointFile, drop_checkpoint
 
 
 @pytest.fixture
@@ -98,3 +98,10 @@ def test_the_old_checkpoint_stays_when_the_disk_is_full(file, checkpoint, monkey
         file.save(checkpoint)
     assert file.path.read_bytes() == before
     assert [path.name for path in file.path.parent.iterdir()] == ["run.ckpt"]
+
+
+def test_a_checkpoint_is_dropped_once(file, checkpoint):
+    file.save(checkpoint)
+    drop_checkpoint(file.path)
+    assert not file.exists()
+    drop_checkpoint(file.path)

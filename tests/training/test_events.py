@@ -9,7 +9,7 @@ import torch
 from lfi_mflow.data import EventFile, EventMetadata
 from lfi_mflow.errors import DataError
 from lfi_mflow.simulation import Events, Observable, Parameter
-from lfi_mflow.training import ResidentEvents, StreamedEvents, events
+from lfi_mflow.training import ResidentEvents, StreamedEvents, events, streamed_events
 from lfi_mflow.training.events import check_events
 
 DOUBLE = {"dtype": torch.float64, "device": torch.device("cpu")}
@@ -31,13 +31,24 @@ def load(request):
     return opened
 
 
+@pytest.fixture
+def block_size(monkeypatch):
+    """A function that sets how many events are read at a time."""
+
+    def change(size):
+        for module in (events, streamed_events):
+            monkeypatch.setattr(module, "_BLOCK", size)
+
+    return change
+
+
 def _rows(batches):
     """The first features of all batches, sorted."""
     return np.sort(torch.cat([batch.prepared[:, 0] for batch in batches]).numpy())
 
 
-def test_every_event_is_in_one_part(load, path, make_events, monkeypatch):
-    monkeypatch.setattr(events, "_BLOCK", 64)  # many blocks
+def test_every_event_is_in_one_part(load, path, make_events, block_size):
+    block_size(64)  # many blocks
     everything = np.sort(make_events(400).x[:, 0])
     with EventFile(path) as file:
         loaded = load(file)
@@ -84,9 +95,9 @@ def test_some_are_training_events(load, path):
         assert len(some.theta) == 300
 
 
-def test_moments_agree_with_numpy_at_a_large_offset(load, write, make_events, monkeypatch):
+def test_moments_agree_with_numpy_at_a_large_offset(load, write, make_events, block_size):
     """Squares of 1e7 would leave no digit of a variance of 1; blocks of odd sizes are merged."""
-    monkeypatch.setattr(events, "_BLOCK", 77)
+    block_size(77)
     drawn = make_events(1000)
     shifted = Events(drawn.theta, drawn.x + np.array([1e7, -1e6]))
     with EventFile(write(shifted)) as file:
@@ -120,8 +131,8 @@ def test_weights_can_be_left_out(write, make_events, streamed):
     np.testing.assert_allclose(covariance, np.cov(drawn.x.T), rtol=1e-12)
 
 
-def test_weighted_moments_are_those_of_copies(load, write, make_events, monkeypatch):
-    monkeypatch.setattr(events, "_BLOCK", 64)
+def test_weighted_moments_are_those_of_copies(load, write, make_events, block_size):
+    block_size(64)
     drawn = make_events(400, weight=np.arange(400) % 4.0)
     copies = np.repeat(np.arange(400), np.arange(400) % 4)
     with EventFile(write(drawn)) as file:
@@ -158,8 +169,8 @@ def test_scores_stay_with_their_events(load, write, make_events):
             torch.testing.assert_close(batch.score, batch.prepared[:, :1] ** 2)
 
 
-def test_moments_of_the_parameters(load, write, make_events, monkeypatch):
-    monkeypatch.setattr(events, "_BLOCK", 64)
+def test_moments_of_the_parameters(load, write, make_events, block_size):
+    block_size(64)
     drawn = make_events(400)
     both = np.stack([1e6 + drawn.theta[:, 0], np.full(400, 7.0)], axis=1)
     metadata = EventMetadata(
@@ -183,21 +194,23 @@ def holed(make_events):
     return drawn, good
 
 
-def test_events_that_are_not_finite_are_left_out(load, write, holed, monkeypatch):
-    monkeypatch.setattr(events, "_BLOCK", 16)  # with blocks where nothing is left
+def test_events_that_are_not_finite_are_left_out(load, write, holed, block_size):
+    block_size(16)  # with blocks where nothing is left
     drawn, good = holed
     with EventFile(write(drawn)) as file:
         loaded = load(file)
         assert loaded.n_train + loaded.n_validation == good.sum()
         assert loaded.n_validation == round(0.25 * good.sum())
         prepared = loaded.prepare(_same)
-        batches = [*prepared.training(20, seed=0), *prepared.validation(64)]
+        training = list(prepared.training(20, seed=0))
+        assert [len(batch.theta) for batch in training] == [20] * prepared.steps(20)
+        batches = [*training, *prepared.validation(64)]
         mean, covariance = loaded.moments()
         validation = sum(len(batch.theta) for batch in prepared.validation(64))
     assert validation == loaded.n_validation
     for batch in batches:
         assert len(batch.theta)
-        assert all(values is None or values.isfinite().all() for values in batch)
+        assert all(values.isfinite().all() for values in batch if torch.is_tensor(values))
     np.testing.assert_allclose(mean, drawn.x[good].mean(axis=0), rtol=1e-12)
     np.testing.assert_allclose(covariance, np.cov(drawn.x[good].T), rtol=1e-12)
 
