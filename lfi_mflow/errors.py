@@ -11,7 +11,7 @@
     │   └── ModelMismatchError     a model and data that do not belong together
     ├── StorageError               the disk is full or cannot be written   exit status 1
     ├── TrainingError              training cannot go on                   exit status 1
-    └── Interrupted                stopped by the user, state is saved     exit status 130
+    └── Interrupted                stopped by a signal, state is saved     exit status 130, 143 or 129
 
 Every message is one line that says what was expected, what was found and what
 to do.

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
+import time
+import traceback
 from collections.abc import Sequence
 
 import click
 
-from lfi_mflow.cli.console import error
+from lfi_mflow.cli.console import error, note
 from lfi_mflow.cli.group import LazyGroup
 from lfi_mflow.cli.interruption import command_line
+from lfi_mflow.cli.manners import Stop, stopped_by_signals
+from lfi_mflow.cli.voice import silence, speaking, voice
 from lfi_mflow.errors import Interrupted, LfiMflowError
 
 __all__ = ["cli", "main"]
@@ -42,29 +46,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Read when torch loads its OpenMP: idle threads sleep instead of spinning on shared cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     arguments = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
-    try:
-        status = _run(arguments)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        _silence_stdout()
-        return 1
+    start = time.monotonic()
+    with speaking(), stopped_by_signals() as stop:
+        try:
+            status = _run(arguments, stop)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            silence(sys.stdout)
+            status = 1
+        except Exception as bug:
+            voice().note("error", repr(bug), {"traceback": traceback.format_exc()})
+            raise
+        if stop.asked and status:
+            status = stop.exit_status
+        seconds = time.monotonic() - start
+        note(f"ended with status {status} after {seconds:.1f} s", status=status, seconds=seconds)
     return status
 
 
-def _run(arguments: list[str]) -> int:
+def _run(arguments: list[str], stop: Stop) -> int:
     """Run a command and report the errors that are meant for the user."""
     try:
         status = cli.main(arguments, prog_name="lfi-mflow", standalone_mode=False)
     except Interrupted as stopped:
         error(str(stopped), prefix="Interrupted")
-        return stopped.exit_status
+        return stop.exit_status
     except LfiMflowError as problem:
         error(str(problem))
         return problem.exit_status
     except click.Abort:
         again = command_line(arguments)
         error(f"stopped, nothing was written; start again with: {again}", prefix="Interrupted")
-        return Interrupted.exit_status
+        return stop.exit_status
     except click.ClickException as problem:
         error(_usage(problem))
         return problem.exit_code
@@ -77,13 +90,6 @@ def _usage(problem: click.ClickException) -> str:
     context = getattr(problem, "ctx", None)
     path = "lfi-mflow" if context is None else context.command_path
     return f"{text}; see: {path} --help"
-
-
-def _silence_stdout() -> None:
-    """Leave quietly when the reader of a pipe has gone: nothing is flushed into it at exit."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
 
 
 if __name__ == "__main__":

@@ -27,7 +27,8 @@ from lfi_mflow.cli.options import (
     output_option,
     threads_option,
 )
-from lfi_mflow.cli.progress import training
+from lfi_mflow.cli.progress import both, training
+from lfi_mflow.cli.tensorboard import curves, tensorboard_option
 from lfi_mflow.errors import InputError, StorageError, TrainingError
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ __all__ = ["command"]
 @threads_option
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint of an interrupted run.")
 @drop_nonfinite_option
+@tensorboard_option
 @output_option("Model file to write.")
 @click.option("--force", is_flag=True, help="Replace an output or, without --resume, a checkpoint.")
 @json_option
@@ -147,14 +149,14 @@ def _train(events: Path, checkpoint: Path, options: dict[str, Any]) -> Model:
     _say_what_weights_do(weights)
     if checkpoint.is_file() and not options["resume"]:
         checkpoint.unlink()  # only now that file and options are known to be usable
-    with training(config.schedule) as progress:
+    with training(config.schedule) as shown, curves(options["tensorboard"]) as drawn:
         model = train_model(
             events,
             config,
             device=device,
             drop_nonfinite=options["drop_nonfinite"],
             checkpoint=checkpoint,
-            progress=progress,
+            progress=both(shown, drawn),
             chart_of=chart_of,
         )
     return dataclasses.replace(model, metadata=dataclasses.replace(model.metadata, mapping=mapping))
