@@ -11,7 +11,7 @@
     │   └── ModelMismatchError     a model and data that do not belong together
     ├── StorageError               the disk is full or cannot be written   exit status 1
     ├── TrainingError              training cannot go on                   exit status 1
-    └── Interrupted                stopped by a signal, state is saved     exit status 130, 143 or 129
+    └── Interrupted                stopped by a signal, state is saved     exit status 128 + signal
 
 Every message is one line that says what was expected, what was found and what
 to do.
@@ -111,7 +111,7 @@ class StorageError(LfiMflowError):
 
 
 class TrainingError(LfiMflowError):
-    """Training cannot go on: the loss or a gradient is not finite."""
+    """Training cannot go on: losses or gradients are not finite."""
 
 
 class Interrupted(LfiMflowError):  # noqa: N818 - it is a state, not a mistake

@@ -11,16 +11,20 @@ from __future__ import annotations
 import errno
 import fcntl
 import glob
+import json
 import os
 import secrets
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from lfi_mflow.errors import FileFormatError, InputError, StorageError
 
-__all__ = ["atomic_output", "check_output", "locked_output", "require_file"]
+__all__ = ["atomic_output", "check_output", "locked_output", "read_json", "require_file"]
+
+_MOST_JSON_BYTES = 2**28
 
 # The outputs that this process has locked: what it writes inside a lock is its own.
 _locked: set[Path] = set()
@@ -37,6 +41,25 @@ def require_file(path: Path, kind: str) -> Path:
     if not path.is_file():
         raise FileFormatError(f"{kind} at {path}", "no such file", "check the path")
     return path
+
+
+def read_json(path: Path, kind: str, remedy: str) -> dict[str, Any]:
+    """Read a JSON file that holds an object, of a size that fits in memory.
+
+    Raises:
+        FileFormatError: If it is missing, too large, or holds something else.
+    """
+    require_file(path, kind)
+    expected, size = f"{kind} in {path}", path.stat().st_size
+    if size > _MOST_JSON_BYTES:
+        raise FileFormatError(expected, f"a file of {size:,} bytes", remedy)
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise FileFormatError(expected, f"no JSON ({error})", remedy) from error
+    if not isinstance(table, dict):
+        raise FileFormatError(expected, f"JSON of another kind ({type(table).__name__})", remedy)
+    return table
 
 
 def check_output(path: Path, *, force: bool) -> Path:

@@ -28,6 +28,7 @@ __all__ = [
     "output_option",
     "prior_option",
     "read_point",
+    "recorded_simulator_option",
     "seed_option",
     "settings_option",
     "theta_option",
@@ -88,6 +89,13 @@ drop_nonfinite_option = click.option(
     "--drop-nonfinite",
     is_flag=True,
     help="Leave out events with NaN or infinite values and count them, instead of failing.",
+)
+
+recorded_simulator_option = click.option(
+    "--simulator",
+    metavar="NAME",
+    help="Simulator, where it is path/to/file.py:Class.  [default: the registered one of the "
+    "events]",
 )
 
 prior_option = click.option(

@@ -254,6 +254,12 @@ def _warn_of_divergence(metadata: ModelMetadata, distance: float | None) -> None
     An excess of a hundredth of the events' spread is not worth a warning.
     """
     for phase in metadata.history["phases"]:
+        skipped = sum(epoch["skipped"] for epoch in phase["epochs"])
+        if skipped:
+            warn(
+                f"{skipped:,} steps of phase {phase['name']!r} were left out, because their "
+                "gradients were not finite"
+            )
         if phase["diverged"]:
             warn(
                 f"phase {phase['name']!r} diverged: its losses ended above where the first epoch "

@@ -1,9 +1,9 @@
 """The one optimisation loop: phases in, trained flow and history out.
 
 Losses and gradient norms of an epoch are collected on the device and looked at
-once per epoch, so that no step waits for the one before. An epoch that went
-wrong is found then, and the step named; the checkpoint of the epoch before is
-what remains.
+once per epoch, so that no step waits for the one before. A step whose gradient is
+not finite changes nothing, and is counted. An epoch with too many of them is found
+then, and the first step named; the checkpoint of the epoch before is what remains.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ __all__ = ["Progress", "ProgressCallback", "fit"]
 
 VALIDATION_BATCH = 2**14
 _REPORT_SECONDS = 0.5
+_MOST_SKIPPED = 0.01
+"""Share of the steps of an epoch that may be left out."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,8 @@ def fit(
         ConfigError: If a phase trains a part that the flow does not have, or there are
             fewer events than it needs in a batch.
         DataError: If all validation events have the weight zero.
-        TrainingError: If a loss or gradient is not finite.
+        TrainingError: If losses or gradients of more than one step in a hundred of an epoch
+            are not finite; fewer are left out and counted.
         Interrupted: On Ctrl-C; the checkpoint holds the last finished epoch.
     """
     for phase in phases:
@@ -212,7 +215,7 @@ class _PhaseRun:
             losses.append(loss)
             norms.append(norm)
             self._report(epoch * self.steps + step + 1, loss, rate, epoch_ended=False)
-        self._check(epoch, torch.stack(losses), torch.stack(norms))
+        finite = self._check(epoch, torch.stack(losses), torch.stack(norms))
         parts = self._validate()
         validation = parts.pop("loss")
         if not math.isfinite(validation):
@@ -220,17 +223,25 @@ class _PhaseRun:
                 f"expected a finite validation loss, found {validation} in phase "
                 f"{self.phase.name!r} after epoch {epoch + 1}; {self._advice()}"
             )
-        train = torch.stack(losses).mean().item()
+        train = torch.stack(losses)[finite].mean().item()
+        skipped = len(losses) - int(finite.sum())
         seconds = time.perf_counter() - start
-        self.record.epochs.append(EpochRecord(epoch, train, validation, rate, seconds, parts))
+        self.record.epochs.append(
+            EpochRecord(epoch, train, validation, rate, seconds, parts, skipped)
+        )
         self._report((epoch + 1) * self.steps, losses[-1], rate, epoch_ended=True)
 
     def _step(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Take one step; return loss and gradient norm without waiting for them."""
+        """Take one step; return loss and gradient norm without waiting for them.
+
+        With a gradient that is not finite it is no step: weights and moments stay. A fused
+        optimiser looks at ``found_inf``, as gradient scalers set it, where the tensors are.
+        """
         loss = self._mean_loss(batch)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.part.parameters(), self.phase.clip)
+        self.optimiser.found_inf = (~norm.isfinite()).float()  # type: ignore[attr-defined]
         self.optimiser.step()
         return loss.detach(), norm
 
@@ -266,10 +277,15 @@ class _PhaseRun:
             group["lr"] = rate
         return rate
 
-    def _check(self, epoch: int, losses: Tensor, norms: Tensor) -> None:
-        """Fail if a step of the epoch had a loss or gradient that is not finite."""
-        bad = (~(losses.isfinite() & norms.isfinite())).nonzero().flatten()
-        if len(bad):
+    def _check(self, epoch: int, losses: Tensor, norms: Tensor) -> Tensor:
+        """Return which steps of an epoch had a finite loss and gradient.
+
+        Raises:
+            TrainingError: If too many had not.
+        """
+        finite = losses.isfinite() & norms.isfinite()
+        bad = (~finite).nonzero().flatten()
+        if len(bad) > _MOST_SKIPPED * self.steps:
             batch = int(bad[0])
             raise TrainingError(
                 f"expected finite losses and gradients, found loss {losses[batch].item():.4g} with "
@@ -277,6 +293,7 @@ class _PhaseRun:
                 f"{epoch * self.steps + batch + 1} (epoch {epoch + 1}, batch {batch + 1} of "
                 f"{self.steps}); {self._advice()}"
             )
+        return finite
 
     def _advice(self) -> str:
         """Say what remains and what to do after a failure."""

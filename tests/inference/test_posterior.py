@@ -126,7 +126,7 @@ def test_files_that_are_not_posteriors(by_mcmc, tmp_path):
     with pytest.raises(FileFormatError, match="no such file"):
         load_posterior(path)
     path.write_text("not HDF5")
-    with pytest.raises(FileFormatError, match="a posterior in"):
+    with pytest.raises(FileFormatError, match="an HDF5 posterior file at"):
         load_posterior(path)
     with h5py.File(path, "w") as file:
         file["x"] = [1.0]
