@@ -98,7 +98,8 @@ rule closure:
     output:
         "{row}/closure-{seed}.json",
     params:
-        options=option("--config", study_path(config["sizes"])),
+        options=option("--config", study_path(config["sizes"]))
+        + option("--simulator", simulator() if ":" in config["simulator"] else None),
         tests=",".join(name for name in config["metrics"] if name not in OF_STUDIES),
     threads: config["threads"]
     shell:

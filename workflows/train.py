@@ -21,6 +21,7 @@ from pathlib import Path
 import lfi_mflow.training  # noqa: F401 - loading torch is no part of the time it takes
 from lfi_mflow.cli.main import cli
 from lfi_mflow.errors import TrainingError
+from lfi_mflow.files import atomic_output
 
 
 def train(record: Path, row: str, label: str, arguments: list[str]) -> None:
@@ -49,7 +50,8 @@ def train(record: Path, row: str, label: str, arguments: list[str]) -> None:
         "seconds": seconds,
         "diverged": diverged,
     }
-    record.write_text(json.dumps(table, indent=1) + "\n")
+    with atomic_output(record) as temporary:
+        temporary.write_text(json.dumps(table, indent=1) + "\n")
 
 
 def main() -> None:

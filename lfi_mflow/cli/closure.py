@@ -125,15 +125,16 @@ def simulator_of(model: Model, name: str | None, settings: dict[str, Any]) -> Si
     from lfi_mflow.simulation import get_recorded_simulator, get_simulator
 
     events = model.metadata.events
-    if name is None:
+    if name is None or name == events.simulator:
         if events.simulator is None:
             raise ConfigError(
                 "a simulator to test the model with",
                 "a model of imported events, which names none",
                 "give --simulator NAME",
             )
+        merged = {**events.settings, **settings}
+        simulator = get_recorded_simulator(events.simulator, merged, name)
         name = events.simulator
-        simulator = get_recorded_simulator(name, {**events.settings, **settings})
     else:
         simulator = get_simulator(name, settings)
     for what, wanted, found in (
