@@ -91,7 +91,9 @@ class Count:
         corrupt: How many files under a final name could not be verified.
         unfinished: How many reruns did not end as the undisturbed run.
         different: How many gave something else than the undisturbed run.
-        left: How many left files that the undisturbed run does not leave.
+        left: After how many reruns there were other files than after the undisturbed run.
+        late: How many kills came when the output was whole, and nobody would run it again.
+        rests: Files beside it that such kills left, by name; the next run deletes them.
     """
 
     seconds: float
@@ -102,6 +104,8 @@ class Count:
     unfinished: int = 0
     different: int = 0
     left: int = 0
+    late: int = 0
+    rests: dict[str, int] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
 
 
@@ -255,16 +259,26 @@ class Campaign:
         for _ in range(1 + int(self._rng.random() < 0.3)):
             if not self._kill_once(folder):
                 break
-        if not self._whole(folder):
+        late = self._whole(folder)
+        if not late:
             status = self._finish(folder)
             if status != self._status:
                 self._fail("unfinished", f"{folder.name}: status {status}")
         found = {name: _checksum(folder / name) for name in self._case.outputs}
         if found != self._wanted:
             self._fail("different", f"{folder.name}: {found} instead of {self._wanted}")
-        if not self._names(folder) <= self._files:
-            self._fail("left", f"{folder.name}: {sorted(self._names(folder) - self._files)}")
+        self._look_for_rests(folder, late=late)
         shutil.rmtree(folder)
+
+    def _look_for_rests(self, folder: Path, *, late: bool) -> None:
+        """Count the files that an undisturbed run does not leave."""
+        rests = self._names(folder) - self._files
+        self.count.late += late
+        if late:
+            for name in rests:
+                self.count.rests[name] = self.count.rests.get(name, 0) + 1
+        elif rests:
+            self._fail("left", f"{folder.name}: {sorted(rests)}")
 
     def _kill_once(self, folder: Path) -> bool:
         """Start the command and kill it; return whether it was killed before its end."""

@@ -87,12 +87,12 @@ class Limits:
         path = Path(path)
         table = read_json(path, "limits", _REMEDY)
         try:
-            known = table["format"] == FORMAT and table["schema_version"] == SCHEMA_VERSION
+            found = (table["format"], table["schema_version"])
             fields = {key: dict(table[key]) for key in _KEYS}
         except (ValueError, KeyError, TypeError) as error:
             raise _foreign(path, str(error)) from error
-        if not known:
-            raise _foreign(path, f"version {table['schema_version']} of {table['format']}")
+        if found != (FORMAT, SCHEMA_VERSION):
+            raise _foreign(path, f"version {found[1]} of {found[0]}")
         return cls(**fields)
 
 
