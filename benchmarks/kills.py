@@ -86,7 +86,7 @@ class Count:
     Arguments:
         seconds: How long an undisturbed run takes.
         kills: How many runs were killed before they had ended.
-        resumed: After how many there was something to go on from.
+        resumed: After how many there was something to go on from: an output, a checkpoint, chunks.
         visible: After how many the output was already there.
         corrupt: How many files under a final name could not be verified.
         unfinished: How many reruns did not end as the undisturbed run.
@@ -290,7 +290,8 @@ class Campaign:
         self.count.kills += 1
         there = [name for name in self._case.outputs if (folder / name).exists()]
         self.count.visible += bool(there)
-        self.count.resumed += bool(there or self._names(folder))
+        saved = [*folder.glob(".*.checkpoint"), *folder.glob(".*.partial/chunk-*.npz")]
+        self.count.resumed += bool(there or saved)
         for name in there:
             if _checksum(folder / name) != self._wanted[name]:
                 self._fail("corrupt", f"{folder.name}: {name}")

@@ -13,6 +13,7 @@ from lfi_mflow.files import (
     check_output,
     explain_storage_errors,
     locked_output,
+    read_json,
     require_file,
 )
 
@@ -179,3 +180,29 @@ def test_a_file_system_without_locks_is_written_all_the_same(tmp_path, monkeypat
         temporary.write_text("new")
     assert path.read_text() == "new"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (b"not JSON", "no JSON"),
+        (b"[1, 2]", r"JSON of another kind \(list\)"),
+        (b'{"a": ' * 100_000, "no JSON"),
+        (b"\xff\xfe", "no JSON"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "no JSON"),
+    ],
+)
+def test_json_of_strangers(tmp_path, content, found):
+    path = tmp_path / "a.json"
+    path.write_bytes(content)
+    with pytest.raises(FileFormatError, match=found):
+        read_json(path, "a report", "write it again")
+
+
+def test_json_that_does_not_fit_in_memory(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text('{"a": 1}')
+    assert read_json(path, "a report", "write it again") == {"a": 1}
+    os.truncate(path, 2**40)  # a hole: it takes no space
+    with pytest.raises(FileFormatError, match="a file of 1,099,511,627,776 bytes"):
+        read_json(path, "a report", "write it again")

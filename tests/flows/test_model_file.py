@@ -284,3 +284,20 @@ def test_what_was_not_trained_is_lacking(path, model, lacks, expected):
     untrained = Model(model.flow, dataclasses.replace(model.metadata, training=training))
     save_model(untrained, path)
     assert load_model(path).flow.lacks == expected
+
+
+def test_no_flipped_bit_goes_unnoticed(path, model):
+    save_model(model, path)
+    content = path.read_bytes()
+    places = {*range(0, len(content), max(1, len(content) // 150)), 8, len(content) - 1}
+    for place in sorted(places):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << place % 8
+        path.write_bytes(damaged)
+        with pytest.raises(FileFormatError):
+            load_model(path)
+
+
+def test_a_file_of_before_the_digest_is_read(rewrite, path, model):
+    rewrite()
+    assert load_model(path).metadata == model.metadata

@@ -145,6 +145,41 @@ def test_files_that_are_not_posteriors(by_mcmc, tmp_path):
         load_posterior(path)
 
 
+def test_changed_values_are_found(by_mcmc, tmp_path):
+    path = tmp_path / "posterior.nc"
+    by_mcmc.save(path)
+    content = path.read_bytes()
+    with h5py.File(path, "r+") as file:
+        file["posterior/mass"][0, 0] += 1e-9
+    with pytest.raises(FileFormatError, match="other values than its SHA-256 says"):
+        load_posterior(path)
+    path.write_bytes(content)
+    with h5py.File(path, "r+") as file:
+        header = file.attrs["lfi_mflow"]
+        file.attrs["lfi_mflow"] = header.replace('"method": "mcmc"', '"method": "grid"')
+    with pytest.raises(FileFormatError, match="other values"):
+        load_posterior(path)
+    with h5py.File(path, "r+") as file:
+        del file.attrs["lfi_mflow_sha256"]  # as the first files were
+    assert load_posterior(path).method == "grid"
+
+
+def test_no_flipped_bit_changes_what_is_read(by_mcmc, tmp_path):
+    path = tmp_path / "posterior.nc"
+    by_mcmc.save(path)
+    content, rng = path.read_bytes(), np.random.default_rng(1)
+    for place in rng.integers(0, len(content), size=150).tolist():
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << place % 8
+        path.write_bytes(damaged)
+        try:
+            found = load_posterior(path)
+        except FileFormatError:
+            continue
+        np.testing.assert_array_equal(found.draws, by_mcmc.draws)
+        assert found.summary() == by_mcmc.summary()
+
+
 @pytest.mark.parametrize("names", [("mass",), ("mass", "draw"), ("mass", "a/b")])
 def test_names_that_do_not_fit_are_refused(by_mcmc, names):
     with pytest.raises(InputError):
