@@ -23,7 +23,10 @@ __all__ = ["cli", "main"]
 @click.group(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Every command has an example: lfi-mflow COMMAND --help",
+    epilog="""Every command has an example: lfi-mflow COMMAND --help
+
+    Exit status: 0 done; 1 failed; 2 bad input; 3 done, but the result is not to be trusted;
+    129, 130 or 143 stopped by SIGHUP, Ctrl-C or SIGTERM.""",
 )
 @click.version_option(package_name="lfi-mflow")
 def cli() -> None:
