@@ -3,7 +3,7 @@
 ::
 
     python benchmarks/fuzz.py --seconds 600 --output benchmarks/results/fuzz.json
-    python benchmarks/fuzz.py --reproduce model:12345
+    python benchmarks/fuzz.py --reproduce fuzz-failures/model-12345
 
 An execution takes a valid file, changes it, and reads it. One half of the changes are of
 bytes: bits flipped, numbers put to extremes, parts cut out, doubled or moved. The other half
@@ -14,8 +14,7 @@ the JSON in headers, and of the arrays and links in HDF5. What is counted:
 - hang: one execution takes ten seconds of the processor, or waits for five minutes,
 - escaped: an exception that is none of ours, `MemoryError` under a limit of 2 GiB included.
 
-Workers are forked and isolated. An execution is known by its reader and number, and can be
-done again by these.
+Workers are forked and isolated. A file that did one of these is kept in ``fuzz-failures``.
 """
 
 from __future__ import annotations
@@ -26,6 +25,7 @@ import json
 import mmap
 import os
 import resource
+import shutil
 import signal
 import struct
 import sys
@@ -357,10 +357,18 @@ def work(kind: str, first: int, deadline: float, state: mmap.mmap, log: Path, pa
         if outcome:
             with log.open("a") as file:
                 file.write(f"{number} {outcome}\n")
+            keep(kind, number, path)
     else:
         struct.pack_into("<qq", state, 0, first + BATCH, refused)
 
 
+def keep(kind: str, number: int, path: Path) -> None:
+    """Keep a file that did what it should not."""
+    FAILURES.mkdir(exist_ok=True)
+    shutil.copy(path, FAILURES / f"{kind}-{number}")
+
+
+FAILURES = Path("fuzz-failures")
 SEEDS: dict[str, bytes] = {}  # the valid files, which forked workers inherit
 
 
@@ -393,6 +401,7 @@ def fuzz(kind: str, seconds: float, folder: Path, ending: str, start: int) -> Fo
             kind_of = "hangs" if name in ("SIGALRM", "SIGPROF") else "crashes"
             setattr(found, kind_of, getattr(found, kind_of) + 1)
             found.examples.setdefault(name, number)
+            keep(kind, number, path)
             found.executions += 1
             first += 1
     for line in log.read_text().splitlines() if log.exists() else ():
@@ -409,7 +418,7 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60.0, help="for all readers together")
     parser.add_argument("--readers", nargs="*", default=list(TARGETS), choices=list(TARGETS))
     parser.add_argument("--first", type=int, default=0, help="number of the first execution")
-    parser.add_argument("--reproduce", metavar="READER:NUMBER")
+    parser.add_argument("--reproduce", type=Path, metavar="FAILURE")
     parser.add_argument("--output", type=Path)
     options = parser.parse_args()
     shared = Path("/dev/shm")
@@ -432,11 +441,11 @@ def main() -> int:
     return int(any(row.crashes + row.hangs + row.escaped for row in found.values()))
 
 
-def reproduce(text: str, folder: Path, paths: dict[str, Path]) -> int:
-    """Do one execution again, with its traceback."""
-    kind, _, number = text.partition(":")
+def reproduce(failure: Path, folder: Path, paths: dict[str, Path]) -> int:
+    """Read a file that was kept again, with its traceback."""
+    kind = failure.name.partition("-")[0]
     path = folder / f"case{''.join(paths[kind].suffixes)}"
-    path.write_bytes(content_of(kind, int(number), SEEDS))
+    shutil.copy(failure, path)
     try:
         TARGETS[kind].read(path)
     except LfiMflowError as error:

@@ -92,8 +92,8 @@ class Count:
         unfinished: How many reruns did not end as the undisturbed run.
         different: How many gave something else than the undisturbed run.
         left: After how many reruns there were other files than after the undisturbed run.
-        late: How many kills came when the output was whole, and nobody would run it again.
-        rests: Files beside it that such kills left, by name; the next run deletes them.
+        late: Runs whose output was whole by then, so that nobody would start them again.
+        rests: Files beside it that kills left in them, by name.
     """
 
     seconds: float

@@ -314,9 +314,9 @@ def _rebuild(header: Mapping[str, Any], arrays: Mapping[str, Mapping[str, Any]])
             for name, row in header["statistics"].items()
         },
         data=read_observed_events(arrays["observed_data"], header),
-        sampler=header["sampler"],
+        sampler=dict(header["sampler"]),
         seconds=header["seconds"],
-        provenance=header["provenance"],
+        provenance=dict(header["provenance"]),
         diverging=None if diverging is None else diverging != 0,
         removal=None if header.get("removal") is None else Removal(**header["removal"]),
     )
