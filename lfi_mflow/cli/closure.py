@@ -125,7 +125,7 @@ def simulator_of(model: Model, name: str | None, settings: dict[str, Any]) -> Si
     from lfi_mflow.simulation import get_recorded_simulator, get_simulator
 
     events = model.metadata.events
-    if name is None or name == events.simulator:
+    if name is None:
         if events.simulator is None:
             raise ConfigError(
                 "a simulator to test the model with",
@@ -133,8 +133,8 @@ def simulator_of(model: Model, name: str | None, settings: dict[str, Any]) -> Si
                 "give --simulator NAME",
             )
         merged = {**events.settings, **settings}
-        simulator = get_recorded_simulator(events.simulator, merged, name)
         name = events.simulator
+        simulator = get_recorded_simulator(name, merged)
     else:
         simulator = get_simulator(name, settings)
     for what, wanted, found in (
