@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from lfi_mflow.data.damage import explained_file
 from lfi_mflow.data.metadata import EventMetadata
 from lfi_mflow.data.trust import plain_dataset
-from lfi_mflow.errors import FileFormatError, InputError
+from lfi_mflow.errors import DataError, FileFormatError, InputError
 from lfi_mflow.files import require_file
 
 __all__ = [
@@ -99,12 +99,21 @@ def _diagnose(path: Path, message: str) -> str:
 
 
 def write_attributes(file: h5py.File, metadata: EventMetadata, digest: str) -> None:
-    """Write what the root says about the events."""
+    """Write what the root says about the events.
+
+    Raises:
+        DataError: If it holds NaN, as the bounds of parameters in a damaged sample.
+    """
     file.attrs["format"] = FORMAT
     file.attrs["schema_version"] = SCHEMA_VERSION
     file.attrs["digest"] = digest
     for key, value in metadata.to_table().items():
-        file.attrs[key] = json.dumps(value, allow_nan=False)
+        try:
+            file.attrs[key] = json.dumps(value, allow_nan=False)
+        except ValueError as error:
+            raise DataError(
+                f"finite numbers in the {key} of events", f"{value}", "mend their source"
+            ) from error
 
 
 def read_attributes(file: h5py.File, path: Path) -> tuple[EventMetadata, str]:
