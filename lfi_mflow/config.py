@@ -96,12 +96,22 @@ def _convert_union(arguments: tuple[Any, ...], value: Any, where: str) -> Any:
     return _convert(alternatives[-1], value, where)
 
 
+def _float(value: int, where: str) -> float:
+    """Turn an integer into a float: JSON and TOML know larger ones."""
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise ConfigError(
+            f"a number for {where}", f"one of {value.bit_length():,} bits", "correct it"
+        ) from error
+
+
 def _convert_scalar(hint: Any, value: Any, where: str) -> Any:
     """Check a plain value; an integer is accepted where a float is wanted."""
     if hint is Any:
         return value
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        return _float(value, where)
     if isinstance(hint, type) and type(value) is hint:
         return value
     if hint is Path and isinstance(value, str):

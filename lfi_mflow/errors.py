@@ -12,7 +12,7 @@
     ├── StorageError               the disk is full or cannot be written   exit status 1
     ├── TrainingError              training cannot go on                   exit status 1
     │   └── LostProcessError       another process of the training died
-    └── Interrupted                stopped by the user, state is saved     exit status 130
+    └── Interrupted                stopped by a signal, state is saved     exit status 128 + signal
 
 Every message is one line that says what was expected, what was found and what
 to do.
@@ -113,7 +113,7 @@ class StorageError(LfiMflowError):
 
 
 class TrainingError(LfiMflowError):
-    """Training cannot go on: the loss or a gradient is not finite."""
+    """Training cannot go on: losses or gradients are not finite."""
 
 
 class LostProcessError(TrainingError):

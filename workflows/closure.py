@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from lfi_mflow.cli.main import cli
 from lfi_mflow.closure.evaluation import FlowEvaluator
+from lfi_mflow.files import atomic_output
 from lfi_mflow.flows import load_model
 
 
@@ -45,7 +46,8 @@ def test(training: Path, output: Path, arguments: list[str]) -> None:
             events = (np.array(truth[name], dtype=float) for name in ("x", "theta"))
             report["metrics"]["standardised_error"] = {"value": _standardised_error(model, *events)}
         report["metrics"]["training_seconds"] = {"value": record["seconds"]}
-    output.write_text(json.dumps(report | {"training": record}) + "\n")
+    with atomic_output(output) as temporary:
+        temporary.write_text(json.dumps(report | {"training": record}) + "\n")
 
 
 def _standardised_error(model: Path, x: NDArray[np.float64], theta: NDArray[np.float64]) -> float:

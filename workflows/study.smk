@@ -29,12 +29,22 @@ def option(name, value):
     return [] if value is None else [name, str(value)]
 
 
+def settings_options():
+    """The settings of the simulator."""
+    settings = [f"{key}={value}" for key, value in (config["settings"] or {}).items()]
+    return [part for setting in settings for part in ("--set", setting)]
+
+
 def simulate_options():
     """What the events depend on, beside number and seed."""
-    settings = [f"{key}={value}" for key, value in (config["settings"] or {}).items()]
-    return option("--prior", config["prior"]) + [
-        part for setting in settings for part in ("--set", setting)
-    ]
+    return option("--prior", config["prior"]) + settings_options()
+
+
+def trust_options():
+    """Code that a model names is run only if it is named here too."""
+    if ":" not in config["simulator"]:
+        return []
+    return option("--simulator", simulator()) + settings_options()
 
 
 def study_path(name):
@@ -106,7 +116,8 @@ rule closure:
     output:
         "{row}/closure-{seed}.json",
     params:
-        options=option("--config", study_path(config["sizes"])),
+        options=option("--config", study_path(config["sizes"]))
+        + trust_options(),
         tests=",".join(name for name in config["metrics"] if name not in OF_STUDIES),
     threads: config["threads"]
     shell:

@@ -22,6 +22,7 @@ from pathlib import Path
 import lfi_mflow.training  # noqa: F401 - loading torch is no part of the time it takes
 from lfi_mflow.cli.main import cli
 from lfi_mflow.errors import TrainingError
+from lfi_mflow.files import atomic_output
 
 
 def train(
@@ -56,7 +57,8 @@ def train(
         "seconds": seconds,
         "diverged": diverged,
     }
-    record.write_text(json.dumps(table, indent=1) + "\n")
+    with atomic_output(record) as temporary:
+        temporary.write_text(json.dumps(table, indent=1) + "\n")
 
 
 def main() -> None:

@@ -122,7 +122,7 @@ def _read_sizes(path: Path | None) -> ClosureSettings | None:
 
 def simulator_of(model: Model, name: str | None, settings: dict[str, Any]) -> Simulator:
     """Build the simulator and see that it has the columns of the model."""
-    from lfi_mflow.simulation import get_simulator
+    from lfi_mflow.simulation import get_recorded_simulator, get_simulator
 
     events = model.metadata.events
     if name is None:
@@ -132,8 +132,11 @@ def simulator_of(model: Model, name: str | None, settings: dict[str, Any]) -> Si
                 "a model of imported events, which names none",
                 "give --simulator NAME",
             )
-        name, settings = events.simulator, {**events.settings, **settings}
-    simulator = get_simulator(name, settings)
+        merged = {**events.settings, **settings}
+        name = events.simulator
+        simulator = get_recorded_simulator(name, merged)
+    else:
+        simulator = get_simulator(name, settings)
     for what, wanted, found in (
         ("observables", events.observables, simulator.observables),
         ("parameters", events.parameters, simulator.parameters),

@@ -3,48 +3,60 @@
 from __future__ import annotations
 
 import json
-import math
-import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
 
-__all__ = ["error", "log", "show_facts", "show_result", "show_table", "speaks", "warn"]
+from lfi_mflow.cli.voice import plain, speaks, voice
+from lfi_mflow.files import explain_storage_errors
+
+__all__ = ["error", "log", "note", "show_facts", "show_result", "show_table", "warn"]
 
 _WIDTH = 120
 
 
-def speaks() -> bool:
-    """Whether this process is the one that speaks: of those that torchrun started, the first."""
-    return "WORLD_SIZE" not in os.environ or os.environ.get("RANK", "0") == "0"
+def log(line: str, **facts: Any) -> None:
+    """Write a line about the progress of the work to stderr.
 
-
-def log(line: str) -> None:
-    """Write a line about the progress of the work to stderr."""
+    Arguments:
+        line: The line.
+        facts: What it says, for programs: they stand in lines of JSON.
+    """
     if speaks():
-        click.echo(line, err=True)
+        voice().say("info", line, facts)
+
+
+def note(line: str, **facts: Any) -> None:
+    """Write a line to the log file alone, if there is one."""
+    voice().note("info", line, facts)
 
 
 def warn(words: str) -> None:
     """Write a warning to stderr."""
-    log(f"Warning: {_one_line(words)}")
+    if speaks():
+        voice().say("warning", _one_line(words), prefix="Warning: ")
 
 
 def error(message: str, *, prefix: str = "Error") -> None:
     """Write what went wrong to stderr, as one line."""
-    click.echo(f"{prefix}: {_one_line(message)}", err=True)
+    voice().say("error", _one_line(message), prefix=f"{prefix}: ")
 
 
 def show_result(line: str, record: Mapping[str, Any] | Sequence[Any], *, as_json: bool) -> None:
-    """Write the result of a command to stdout: one line, or the record as JSON."""
+    """Write the result of a command to stdout: one line, or the record as JSON.
+
+    Raises:
+        StorageError: If stdout goes to a full disk.
+    """
     if not speaks():
         return
-    if as_json:
-        click.echo(json.dumps(_plain(record), indent=2, allow_nan=False))
-    else:
-        click.echo(line)
+    values = plain(record)
+    voice().note("result", line, {"record": values})
+    with explain_storage_errors(Path("stdout")):
+        click.echo(json.dumps(values, indent=2, allow_nan=False) if as_json else line)
 
 
 def show_table(header: Sequence[str], rows: Iterable[Sequence[str]], *, text: int = 1) -> None:
@@ -87,16 +99,3 @@ def _escaped(cell: str) -> str:
 def _one_line(text: str) -> str:
     """Put a message on one line."""
     return " ".join(text.splitlines())
-
-
-def _plain(value: Any) -> Any:
-    """Turn numbers that JSON does not know into null, and paths into text."""
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if value is None or isinstance(value, bool | int | str):
-        return value
-    return str(value)

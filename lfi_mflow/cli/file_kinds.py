@@ -48,8 +48,8 @@ def _kind_of_hdf5(path: Path) -> FileKind:
 
     try:
         with h5py.File(path, "r", locking=False) as file:
-            if "posterior" in file:
+            if file.get("posterior", getlink=True) is not None:
                 return "posterior"
             return "scores" if file.attrs.get("format") == _SCORES else "events"
-    except OSError:
+    except (OSError, RuntimeError):
         return "posterior" if path.suffix == ".nc" else "events"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib
+from typing import Any
 
 import click
 
 from lfi_mflow.cli.interruption import remember_arguments
+from lfi_mflow.cli.manners import with_manners
 from lfi_mflow.errors import UnknownNameError
 
 __all__ = ["COMMANDS", "LazyGroup"]
@@ -50,7 +52,7 @@ class LazyGroup(click.Group):
             return None
         module = importlib.import_module(f"lfi_mflow.cli.{COMMANDS[cmd_name]}")
         command: click.Command = module.command
-        return command
+        return with_manners(command)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -70,3 +72,14 @@ class LazyGroup(click.Group):
         """Keep what was typed: an interrupted command tells how to go on."""
         remember_arguments(ctx, args)
         return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; what stops it is reported by the entry point.
+
+        Raises:
+            Abort: On Ctrl-C, before click writes to a terminal that may be closed.
+        """
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise click.Abort from None

@@ -41,7 +41,10 @@ def command(file: Path, *, verify: bool, as_json: bool) -> None:
             f"{file}, a {kind}",
             "leave --verify out",
         )
-    facts, line = _READERS[kind](file)
+    from lfi_mflow.data.damage import explained_file
+
+    with explained_file(file, f"{kind} that can be described"):
+        facts, line = _READERS[kind](file)
     if verify:
         _verify(file)
         facts, line = {**facts, "verified": True}, f"{line}; all checksums are right"

@@ -28,6 +28,7 @@ from lfi_mflow.cli.options import (
     output_option,
     prior_option,
     read_point,
+    recorded_simulator_option,
     seed_option,
     threads_option,
 )
@@ -104,6 +105,7 @@ _POOR = 0.1
 @click.option(
     "--marginalise", is_flag=True, help="Add credible intervals, nuisances marginalised by MCMC."
 )
+@recorded_simulator_option
 @config_option("Nuisances, further processes and cross-sections; the options override it.")
 @prior_option
 @seed_option
@@ -155,6 +157,8 @@ def _configuration(options: Mapping[str, Any]) -> LimitConfig:
         given = {"luminosity": None, "shape_only": True}
     if options["interest"]:
         given["interest"] = options["interest"]
+    if options["simulator"] is not None:
+        given["simulator"] = options["simulator"]
     config = dataclasses.replace(config, **given)
     config.check()
     _neyman_sizes(options, stride=1)  # for its checks
@@ -220,7 +224,7 @@ def _source(
     from lfi_mflow.inference.limit_config import simulator_of
     from lfi_mflow.inference.sources import simulated_events
 
-    simulator = simulator_of(model)
+    simulator = simulator_of(model, config.simulator)
     if simulator is None or config.processes:
         raise InputError(
             "one process with a simulator for --source simulator",

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import sys
+import time
+import traceback
 from collections.abc import Sequence
 
 import click
 
-from lfi_mflow.cli.console import error, speaks
+from lfi_mflow.cli.console import error, note
 from lfi_mflow.cli.group import LazyGroup
 from lfi_mflow.cli.interruption import command_line
+from lfi_mflow.cli.manners import Stop, stopped_by_signals
+from lfi_mflow.cli.voice import silence, speaking, speaks, voice
 from lfi_mflow.errors import Interrupted, LfiMflowError, LostProcessError
 
 __all__ = ["cli", "main"]
@@ -19,7 +23,10 @@ __all__ = ["cli", "main"]
 @click.group(
     cls=LazyGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
-    epilog="Every command has an example: lfi-mflow COMMAND --help",
+    epilog="""Every command has an example: lfi-mflow COMMAND --help
+
+    Exit status: 0 done; 1 failed; 2 bad input; 3 done, but the result is not to be trusted;
+    129, 130 or 143 stopped by SIGHUP, Ctrl-C or SIGTERM.""",
 )
 @click.version_option(package_name="lfi-mflow")
 def cli() -> None:
@@ -42,26 +49,38 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Read when torch loads its OpenMP: idle threads sleep instead of spinning on shared cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     arguments = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
-    try:
-        status = _run(arguments)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        _silence_stdout()
-        return 1
+    start = time.monotonic()
+    with speaking(), stopped_by_signals() as stop:
+        try:
+            status = _run(arguments, stop)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            silence(sys.stdout)
+            status = 1
+        except Exception as bug:
+            voice().note("error", repr(bug), {"traceback": traceback.format_exc()})
+            raise
+        if stop.asked and status:
+            status = stop.exit_status
+        seconds = time.monotonic() - start
+        note(f"ended with status {status} after {seconds:.1f} s", status=status, seconds=seconds)
     return status
 
 
-def _run(arguments: list[str]) -> int:
+def _run(arguments: list[str], stop: Stop) -> int:
     """Run a command and report the errors that are meant for the user."""
     try:
         status = cli.main(arguments, prog_name="lfi-mflow", standalone_mode=False)
+    except Interrupted as stopped:
+        _say(stopped)
+        return stop.exit_status
     except LfiMflowError as problem:
         _say(problem)
         return problem.exit_status
     except click.Abort:
         again = command_line(arguments)
         error(f"stopped, nothing was written; start again with: {again}", prefix="Interrupted")
-        return Interrupted.exit_status
+        return stop.exit_status
     except click.ClickException as problem:
         error(_usage(problem))
         return problem.exit_code
@@ -80,13 +99,6 @@ def _usage(problem: click.ClickException) -> str:
     context = getattr(problem, "ctx", None)
     path = "lfi-mflow" if context is None else context.command_path
     return f"{text}; see: {path} --help"
-
-
-def _silence_stdout() -> None:
-    """Leave quietly when the reader of a pipe has gone: nothing is flushed into it at exit."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
 
 
 if __name__ == "__main__":

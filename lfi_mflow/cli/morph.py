@@ -17,6 +17,7 @@ from lfi_mflow.cli.options import (
     force_option,
     json_option,
     output_option,
+    recorded_simulator_option,
     theta_option,
 )
 from lfi_mflow.cli.progress import counting
@@ -34,11 +35,18 @@ __all__ = ["command"]
 @click.command(epilog=example("lfi-mflow morph events.h5 --theta 0.5,0 -o morphed.h5"))
 @click.argument("events", type=FILE)
 @theta_option("The parameters to carry the events to.")
+@recorded_simulator_option
 @output_option("Event file to write.")
 @force_option
 @json_option
 def command(
-    events: Path, theta: tuple[float, ...] | None, output: Path, *, force: bool, as_json: bool
+    events: Path,
+    theta: tuple[float, ...] | None,
+    simulator: str | None,
+    output: Path,
+    *,
+    force: bool,
+    as_json: bool,
 ) -> None:
     """Carry events to other parameters by new weights.
 
@@ -53,7 +61,7 @@ def command(
     from lfi_mflow.data import morph_events, open_events
 
     with open_events(events) as file:
-        total, rates = len(file), _rates(file.metadata)
+        total, rates = len(file), _rates(file.metadata, simulator)
     if rates is None:
         log("the components of the cross-section are not known: taken from the sums of the events")
     with warnings.catch_warnings(record=True) as caught:
@@ -69,11 +77,11 @@ def command(
     show_result(line, record, as_json=as_json)
 
 
-def _rates(metadata: EventMetadata) -> NDArray[np.float64] | None:
+def _rates(metadata: EventMetadata, given: str | None) -> NDArray[np.float64] | None:
     """Return the components of the cross-section if the simulator of the events knows them."""
-    from lfi_mflow.simulation import HasMorphing, get_simulator
+    from lfi_mflow.simulation import HasMorphing, get_recorded_simulator
 
     if metadata.simulator is None:
         return None
-    simulator = get_simulator(metadata.simulator, dict(metadata.settings))
+    simulator = get_recorded_simulator(metadata.simulator, metadata.settings, given)
     return simulator.rates if isinstance(simulator, HasMorphing) else None

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import click
 
 from lfi_mflow.errors import ConfigError, InputError
-from lfi_mflow.files import check_output
+from lfi_mflow.files import check_output, locked_output
 
 __all__ = [
     "FILE",
@@ -28,6 +28,7 @@ __all__ = [
     "output_option",
     "prior_option",
     "read_point",
+    "recorded_simulator_option",
     "seed_option",
     "settings_option",
     "theta_option",
@@ -53,15 +54,20 @@ def output_option(meaning: str) -> Callable[[F], F]:
 def claim_output(output: Path, *inputs: Path, force: bool) -> None:
     """Check that the output may be written, before any work is done.
 
+    Until the command ends, no other one may write it.
+
     Raises:
-        InputError: If it exists and ``force`` is false, cannot be written, or is
-            one of the inputs.
+        InputError: If it exists and ``force`` is false, cannot be written, is
+            one of the inputs, or another command is about to write it.
     """
     for path in inputs:
         if output.resolve() == path.resolve():
             raise InputError(
                 "an output that is none of the inputs", str(output), "choose another name"
             )
+    context = click.get_current_context(silent=True)
+    if context is not None:
+        context.with_resource(locked_output(output))
     check_output(output, force=force)
 
 
@@ -83,6 +89,13 @@ drop_nonfinite_option = click.option(
     "--drop-nonfinite",
     is_flag=True,
     help="Leave out events with NaN or infinite values and count them, instead of failing.",
+)
+
+recorded_simulator_option = click.option(
+    "--simulator",
+    metavar="NAME",
+    help="Simulator, where it is path/to/file.py:Class.  [default: the registered one of the "
+    "events]",
 )
 
 prior_option = click.option(

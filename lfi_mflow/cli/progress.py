@@ -1,18 +1,21 @@
 """How far a command is: a bar on a terminal, plain lines otherwise.
 
-Both are callbacks for the library and context managers; both write to stderr.
+Both are callbacks for the library and context managers; both write to stderr. The lines
+go to the log file in any case.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
-import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from lfi_mflow.cli.console import log, speaks
+from lfi_mflow.cli.console import log, note
+from lfi_mflow.cli.voice import voice
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,9 +23,13 @@ if TYPE_CHECKING:
 
     from lfi_mflow.training import Phase, Progress, ProgressCallback
 
-__all__ = ["counting", "training", "working"]
+__all__ = ["both", "counting", "training", "working"]
+
+T = TypeVar("T")
+Say = Callable[..., None]
 
 _LINE_SECONDS = 5.0
+_STILL_SECONDS = 60.0
 
 
 @contextmanager
@@ -43,10 +50,11 @@ def counting(
     """
     console = console or _terminal()
     if console is None:
-        yield _CountLines(verb, unit, total)
+        yield _CountLines(verb, unit, total, log)
         return
     with _bar(console, "{task.fields[rate]}") as bar:
-        yield _CountBar(bar, bar.add_task(verb, total=total, rate=""), unit)
+        shown = _CountBar(bar, bar.add_task(verb, total=total, rate=""), unit)
+        yield both(shown, _CountLines(verb, unit, total, note))
 
 
 @contextmanager
@@ -65,22 +73,55 @@ def training(
     epochs = {phase.name: phase.epochs for phase in phases}
     console = console or _terminal()
     if console is None:
-        yield _TrainingLines(epochs)
+        yield _TrainingLines(epochs, log)
         return
     with _bar(console, "{task.fields[state]}") as bar:
-        yield _TrainingBars(bar, epochs)
+        yield both(_TrainingBars(bar, epochs), _TrainingLines(epochs, note))
 
 
 @contextmanager
 def working(what: str) -> Iterator[None]:
     """Show that something is being done whose length is not known."""
     console = _terminal()
-    if console is None:
-        log(f"{what} ...")
-        yield
-        return
-    with console.status(f"{what} ..."):
-        yield
+    say = log if console is None else note
+    say(f"{what} ...")
+    still = _Still(what, say)
+    still.start()
+    try:
+        with nullcontext() if console is None else console.status(f"{what} ..."):
+            yield
+    finally:
+        still.stop()
+
+
+class _Still(threading.Thread):
+    """A sign of life from time to time, while nothing else is said."""
+
+    def __init__(self, what: str, say: Say) -> None:
+        super().__init__(daemon=True)
+        self._what, self._say = what, say
+        self._start, self._end = time.monotonic(), threading.Event()
+
+    def run(self) -> None:
+        """Say that the work goes on, until it has ended."""
+        while not self._end.wait(_STILL_SECONDS):
+            seconds = time.monotonic() - self._start
+            self._say(f"{self._what}: at work for {_duration(seconds)}", seconds=seconds)
+
+    def stop(self) -> None:
+        """Say no more."""
+        self._end.set()
+        self.join()
+
+
+def both(first: Callable[[T], None], second: Callable[[T], None]) -> Callable[[T], None]:
+    """Return a callback that calls two."""
+
+    def call(value: T) -> None:
+        first(value)
+        second(value)
+
+    return call
 
 
 class _Rate:
@@ -101,8 +142,8 @@ class _Rate:
 class _CountLines:
     """A line of text every few seconds and at the end."""
 
-    def __init__(self, verb: str, unit: str, total: int | None) -> None:
-        self._verb, self._unit, self._total = verb, unit, total
+    def __init__(self, verb: str, unit: str, total: int | None, say: Say) -> None:
+        self._verb, self._unit, self._total, self._say = verb, unit, total, say
         self._rate, self._next = _Rate(), time.monotonic() + _LINE_SECONDS
 
     def __call__(self, done: int) -> None:
@@ -112,7 +153,22 @@ class _CountLines:
             return
         self._next = time.monotonic() + _LINE_SECONDS
         of = "" if self._total is None else f" of {self._total:,}"
-        log(f"{self._verb}: {done:,}{of} {self._unit}, {_per_second(rate, self._unit)}")
+        left = self._left(done, rate)
+        self._say(
+            f"{self._verb}: {done:,}{of} {self._unit}, {_per_second(rate, self._unit)}"
+            f"{_in_words(left)}",
+            task=self._verb,
+            done=done,
+            total=self._total,
+            per_second=rate,
+            seconds_left=left,
+        )
+
+    def _left(self, done: int, rate: float) -> float | None:
+        """Return how long it will take, None if that is not known or nothing is left."""
+        if self._total is None or done >= self._total or rate <= 0.0:
+            return None
+        return (self._total - done) / rate
 
 
 class _CountBar:
@@ -130,8 +186,8 @@ class _CountBar:
 class _TrainingLines:
     """A line of text at the end of each epoch."""
 
-    def __init__(self, epochs: Mapping[str, int]) -> None:
-        self._epochs, self._phase = epochs, ""
+    def __init__(self, epochs: Mapping[str, int], say: Say) -> None:
+        self._epochs, self._phase, self._say = epochs, "", say
         self._start = (0.0, 0)
 
     def __call__(self, progress: Progress) -> None:
@@ -142,14 +198,19 @@ class _TrainingLines:
             return
         total = self._epochs[progress.phase]
         epoch = round(progress.step * total / progress.steps)
-        log(f"{progress.phase} epoch {epoch}/{total}: {_state(progress)}{self._left(progress)}")
+        left = self._left(progress)
+        self._say(
+            f"{progress.phase} epoch {epoch}/{total}: {_state(progress)}{_in_words(left)}",
+            **{**dataclasses.asdict(progress), "epoch": epoch, "epochs": total},
+            seconds_left=left,
+        )
 
-    def _left(self, progress: Progress) -> str:
-        """Say how long the phase will take, once that can be known."""
+    def _left(self, progress: Progress) -> float | None:
+        """Return how long the phase will take, once that can be known."""
         seconds, steps = time.monotonic() - self._start[0], progress.step - self._start[1]
         if not steps or progress.step == progress.steps:
-            return ""
-        return f", {seconds / steps * (progress.steps - progress.step):.0f} s left"
+            return None
+        return seconds / steps * (progress.steps - progress.step)
 
 
 class _TrainingBars:
@@ -185,9 +246,22 @@ def _per_second(rate: float, unit: str) -> str:
     return f"{rate:.0f} {unit}/s"
 
 
+def _in_words(left: float | None) -> str:
+    """Write how long something will take, if that is known."""
+    return "" if left is None else f", {_duration(left)} left"
+
+
+def _duration(seconds: float) -> str:
+    """Write a duration in the unit that one thinks of it in."""
+    for factor, unit in ((86_400.0, "days"), (3600.0, "h"), (60.0, "min")):
+        if seconds >= 2 * factor:
+            return f"{seconds / factor:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
 def _terminal() -> Console | None:
-    """Return the console of stderr if somebody sees it."""
-    if not (speaks() and sys.stderr.isatty()):
+    """Return the console of stderr if somebody sees it and wants a bar."""
+    if not voice().draws:
         return None
     from rich.console import Console  # noqa: PLC0415 - help needs none of it
 

@@ -27,7 +27,8 @@ from lfi_mflow.cli.options import (
     output_option,
     threads_option,
 )
-from lfi_mflow.cli.progress import training
+from lfi_mflow.cli.progress import both, training
+from lfi_mflow.cli.tensorboard import curves, tensorboard_option
 from lfi_mflow.errors import InputError, StorageError, TrainingError
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ __all__ = ["command"]
 @threads_option
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint of an interrupted run.")
 @drop_nonfinite_option
+@tensorboard_option
 @output_option("Model file to write.")
 @click.option("--force", is_flag=True, help="Replace an output or, without --resume, a checkpoint.")
 @json_option
@@ -165,14 +167,14 @@ def _train_share(
     _say_what_weights_do(weights)
     if not options["resume"]:
         drop_checkpoint(checkpoint)  # only now that file and options are known to be usable
-    with training(config.schedule) as progress:
+    with training(config.schedule) as shown, curves(options["tensorboard"]) as drawn:
         model = train_model(
             events,
             config,
             device=device,
             drop_nonfinite=options["drop_nonfinite"],
             checkpoint=checkpoint,
-            progress=progress,
+            progress=both(shown, drawn),
             chart_of=chart_of,
         )
     return dataclasses.replace(model, metadata=dataclasses.replace(model.metadata, mapping=mapping))
@@ -270,6 +272,12 @@ def _warn_of_divergence(metadata: ModelMetadata, distance: float | None) -> None
     An excess of a hundredth of the events' spread is not worth a warning.
     """
     for phase in metadata.history["phases"]:
+        skipped = sum(epoch["skipped"] for epoch in phase["epochs"])
+        if skipped:
+            warn(
+                f"{skipped:,} steps of phase {phase['name']!r} were left out, because their "
+                "gradients were not finite"
+            )
         if phase["diverged"]:
             warn(
                 f"phase {phase['name']!r} diverged: its losses ended above where the first epoch "

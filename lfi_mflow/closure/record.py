@@ -18,7 +18,7 @@ import numpy as np
 
 from lfi_mflow.config import from_table
 from lfi_mflow.errors import FileFormatError, InputError
-from lfi_mflow.files import atomic_output, require_file
+from lfi_mflow.files import atomic_output, read_json
 
 __all__ = ["ClosureReport", "Comparison", "Metric", "Target"]
 
@@ -135,14 +135,12 @@ class ClosureReport:
         Raises:
             FileFormatError: If the file is missing or is no closure report.
         """
-        require_file(path, "a closure report")
+        remedy = "write it again with: lfi-mflow closure"
+        table = read_json(path, "a closure report", remedy)
         try:
-            table = json.loads(path.read_text(encoding="utf-8"))
             metrics = {name: _metric(name, row) for name, row in table["metrics"].items()}
         except (ValueError, KeyError, TypeError, AttributeError, InputError) as error:
-            raise FileFormatError(
-                f"a closure report in {path}", str(error), "write it again with: lfi-mflow closure"
-            ) from error
+            raise FileFormatError(f"a closure report in {path}", str(error), remedy) from error
         return cls(
             metrics,
             provenance=table.get("provenance", {}),

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfi_mflow.data.damage import explained_file
+from lfi_mflow.data.trust import find_plain, plain_dataset, require_memory
 from lfi_mflow.errors import FileFormatError
 
 __all__ = ["COPY", "Layout"]
@@ -32,7 +33,7 @@ class Layout:
     def has(self, key: str) -> bool:
         """Whether there is such a dataset."""
         with explained_file(self._path, "a MadMiner sample"):
-            return isinstance(self._file.get(key), h5py.Dataset)
+            return isinstance(find_plain(self._file, key), h5py.Dataset)
 
     def names(self, key: str) -> tuple[str, ...]:
         """Read names."""
@@ -75,16 +76,14 @@ class Layout:
 
     def _read(self, key: str) -> Any:
         """Read a dataset whole."""
-        dataset = self.find(key)
+        dataset = require_memory(self.find(key), self._path, COPY)
         with explained_file(self._path, f"{key} of the MadMiner sample"):
             return dataset[()]
 
     def find(self, key: str) -> h5py.Dataset:
         """Return a dataset."""
-        with explained_file(self._path, "a MadMiner sample"):
-            found = self._file.get(key)
-        if not isinstance(found, h5py.Dataset):
+        if not self.has(key):
             raise FileFormatError(
                 f"a dataset {key} in {self._path}, as in a sample of MadMiner", "none", COPY
             )
-        return found
+        return plain_dataset(self._file, key, self._path, COPY)

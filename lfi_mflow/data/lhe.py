@@ -27,6 +27,8 @@ __all__ = ["LheTable", "open_lhe"]
 
 _KIND = "a complete LHE file"
 _PORTION = 2000
+_MOST_BYTES = 2**26
+"""Bytes between the beginnings of two events, or before the first: pylhe holds them whole."""
 
 
 class LheTable:
@@ -159,11 +161,19 @@ def _count(path: Path) -> int:
     """Count the events of a file and see that it has an end.
 
     Raises:
-        FileFormatError: If it is not LHE or is truncated.
+        FileFormatError: If it is not LHE or is truncated, or an event fills the memory, as in
+            a small compressed file that is huge.
     """
-    count, begun, prepared, ended = 0, False, False, False
+    count, begun, prepared, ended, since = 0, False, False, False, 0
     with _open(path) as stream:
-        for line in stream:
+        while line := stream.readline(_MOST_BYTES):
+            since = 0 if b"<event" in line else since + len(line)
+            if since >= _MOST_BYTES:
+                raise FileFormatError(
+                    f"{_KIND} at {path} with events of at most {_MOST_BYTES:,} bytes",
+                    f"a larger one after the beginning of event {count}",
+                    "check where the file comes from",
+                )
             begun |= b"<LesHouchesEvents" in line
             prepared |= b"</init>" in line  # what stands before may quote anything
             ended |= b"</LesHouchesEvents" in line

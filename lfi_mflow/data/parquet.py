@@ -15,10 +15,13 @@ import numpy as np
 
 from lfi_mflow.data.damage import explained_file, explained_rows
 from lfi_mflow.data.optional import require
-from lfi_mflow.errors import UnknownNameError
+from lfi_mflow.errors import FileFormatError, UnknownNameError
 from lfi_mflow.files import require_file
 
 __all__ = ["ParquetTable", "open_parquet"]
+
+_MOST_VALUES = 2**27
+"""Values of a column in a row group, which is read whole: a few bytes may claim any number."""
 
 
 class ParquetTable:
@@ -97,4 +100,20 @@ def open_parquet(path: Path) -> Iterator[ParquetTable]:
     with explained_file(path, "a Parquet file"):
         file = parquet.ParquetFile(path)
     with file:
+        with explained_file(path, "a Parquet file"):
+            _check_groups(file.metadata, path)
         yield ParquetTable(file, path)
+
+
+def _check_groups(metadata: Any, path: Path) -> None:
+    """Fail if a row group would not fit in memory."""
+    for index in range(metadata.num_row_groups):
+        group = metadata.row_group(index)
+        values = [group.column(column).num_values for column in range(group.num_columns)]
+        largest = max([group.num_rows, *values])
+        if not 0 <= largest <= _MOST_VALUES:
+            raise FileFormatError(
+                f"row groups of at most {_MOST_VALUES:,} values in {path}",
+                f"one of {largest:,}",
+                "write the file again in smaller row groups",
+            )

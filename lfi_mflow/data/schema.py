@@ -12,8 +12,10 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from lfi_mflow.data.damage import explained_file
 from lfi_mflow.data.metadata import EventMetadata
-from lfi_mflow.errors import FileFormatError, InputError
+from lfi_mflow.data.trust import plain_dataset
+from lfi_mflow.errors import DataError, FileFormatError, InputError
 from lfi_mflow.files import require_file
 
 __all__ = [
@@ -33,6 +35,7 @@ ANEW = "write it anew with lfi-mflow simulate or lfi-mflow import"
 
 _ARRAYS = ("theta", "x", "weight", "log_ratio", "score", "latent", "components")
 _CACHE_BYTES = 16 * 2**20
+_DAMAGE = (KeyError, ValueError, TypeError, AttributeError, RecursionError)
 
 
 class Digest:
@@ -96,12 +99,21 @@ def _diagnose(path: Path, message: str) -> str:
 
 
 def write_attributes(file: h5py.File, metadata: EventMetadata, digest: str) -> None:
-    """Write what the root says about the events."""
+    """Write what the root says about the events.
+
+    Raises:
+        DataError: If it holds NaN, as the bounds of parameters in a damaged sample.
+    """
     file.attrs["format"] = FORMAT
     file.attrs["schema_version"] = SCHEMA_VERSION
     file.attrs["digest"] = digest
     for key, value in metadata.to_table().items():
-        file.attrs[key] = json.dumps(value, allow_nan=False)
+        try:
+            file.attrs[key] = json.dumps(value, allow_nan=False)
+        except ValueError as error:
+            raise DataError(
+                f"finite numbers in the {key} of events", f"{value}", "mend their source"
+            ) from error
 
 
 def read_attributes(file: h5py.File, path: Path) -> tuple[EventMetadata, str]:
@@ -112,7 +124,7 @@ def read_attributes(file: h5py.File, path: Path) -> tuple[EventMetadata, str]:
     """
     try:
         attributes = dict(file.attrs)
-    except (OSError, RuntimeError, KeyError) as error:
+    except (OSError, RuntimeError, *_DAMAGE) as error:
         raise FileFormatError(f"an event file at {path}", "damaged attributes", ANEW) from error
     if attributes.pop("format", None) != FORMAT:
         raise FileFormatError(
@@ -129,7 +141,7 @@ def read_attributes(file: h5py.File, path: Path) -> tuple[EventMetadata, str]:
         digest = str(attributes.pop("digest"))
         table = {key: json.loads(value) for key, value in attributes.items()}
         return EventMetadata.from_table(table), digest
-    except (KeyError, ValueError, TypeError, AttributeError, InputError) as error:
+    except (*_DAMAGE, InputError) as error:
         raise FileFormatError(
             f"the metadata of events in {path}", f"damaged attributes ({error})", ANEW
         ) from error
@@ -141,23 +153,23 @@ def find_datasets(file: h5py.File, metadata: EventMetadata, path: Path) -> dict[
     Raises:
         FileFormatError: If an array is missing or the shapes do not fit together.
     """
-    try:
-        found = {name: file[name] for name in _ARRAYS if name in file}
-        shapes = {name: dataset.shape for name, dataset in found.items()}
-        kinds = {name: dataset.dtype.kind for name, dataset in found.items()}
-    except (OSError, RuntimeError, KeyError, AttributeError) as error:
-        raise FileFormatError(f"event arrays in {path}", "damaged ones", ANEW) from error
+    with explained_file(path, "an event file"):
+        names = [name for name in _ARRAYS if file.get(name, getlink=True) is not None]
     widths = {"theta": len(metadata.parameters), "x": len(metadata.observables)}
-    for name, width in widths.items():
-        if name not in found:
+    for name in widths:
+        if name not in names:
             raise FileFormatError(f"an array /{name} in {path}", "none", ANEW)
+    found = {name: plain_dataset(file, name, path, ANEW) for name in names}
+    shapes = {name: dataset.shape for name, dataset in found.items()}
+    kinds = {name: dataset.dtype.kind for name, dataset in found.items()}
+    for name, width in widths.items():
         if len(shapes[name]) != 2 or shapes[name][1] != width:
             raise FileFormatError(
                 f"/{name} with {width} columns in {path}", f"shape {shapes[name]}", ANEW
             )
     rows = shapes["x"][0]
     for name, shape in shapes.items():
-        if shape[:1] != (rows,) or len(shape) > 2 or kinds[name] != "f":
+        if shape[:1] != (rows,) or len(shape) > 2 or kinds[name] != "f" or not widths["x"]:
             raise FileFormatError(
                 f"{rows} rows of numbers in /{name} of {path}, as in /x",
                 f"shape {shape} of type {found[name].dtype}",

@@ -8,8 +8,6 @@ rare one that a crash of the machine has damaged, which is then simulated again.
 
 from __future__ import annotations
 
-import fcntl
-import glob
 import json
 import shutil
 import zipfile
@@ -21,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from lfi_mflow.errors import InputError
-from lfi_mflow.files import atomic_output, explain_storage_errors
+from lfi_mflow.files import atomic_output, explain_storage_errors, locked_output
 from lfi_mflow.simulation import Events
 from lfi_mflow.simulation.contract import Simulator
 from lfi_mflow.simulation.registry import code_digest
@@ -98,29 +96,12 @@ def open_spool(output: Path, job: SimulationJob, simulator: Simulator) -> Iterat
         StorageError: If the disk is full.
     """
     folder = output.with_name(f".{output.name}.partial")
-    with explain_storage_errors(folder):
-        folder.mkdir(exist_ok=True)
-        lock = (folder / "lock").open("w")
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise InputError(
-                f"one run that writes {output}",
-                "another that is at work",
-                "wait for it to end, or choose another name",
-            ) from error
-        except OSError:
-            pass  # no locks on this file system: a second run is then not noticed
-        _claim(folder, {"version": _VERSION, "job": job.to_table(), "code": code_digest(simulator)})
-        _remove_half_written(output)
+    wanted = {"version": _VERSION, "job": job.to_table(), "code": code_digest(simulator)}
+    with locked_output(output):
+        with explain_storage_errors(folder):
+            folder.mkdir(exist_ok=True)
+        _claim(folder, wanted)
         yield Spool(folder)
-
-
-def _remove_half_written(output: Path) -> None:
-    """Delete what a killed run has left of the output under a temporary name."""
-    for path in output.parent.glob(f".{glob.escape(output.name)}.????????.tmp"):
-        path.unlink(missing_ok=True)
 
 
 def _claim(folder: Path, wanted: dict[str, Any]) -> None:

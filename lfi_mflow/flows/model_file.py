@@ -1,13 +1,14 @@
 """The model file: one file that holds a trained flow and all that is needed to use it.
 
 A ``.mflow`` file is a safetensors file: weights and standardisation as tensors,
-everything else as one JSON text in its header. Nothing in it is ever executed,
-so files from strangers can be opened.
+everything else as one JSON text in its header, and the SHA-256 of both. Nothing in it
+is ever executed, so files from strangers can be opened.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -31,6 +32,7 @@ __all__ = ["Model", "ModelMetadata", "load_model", "save_model"]
 
 SCHEMA_VERSION = 1
 _KEY = "lfi_mflow"
+_DIGEST = "sha256"
 
 RESIDUAL_MASS = 0.6827
 """Share of the residuals of validation events within the ``residual_widths`` of a model."""
@@ -124,7 +126,8 @@ def save_model(model: Model, path: Path | str) -> None:
         name: value.detach().cpu().contiguous() for name, value in model.flow.state_dict().items()
     }
     header = {"schema_version": SCHEMA_VERSION, **model.metadata.to_table()}
-    content = save(tensors, metadata={_KEY: json.dumps(header, allow_nan=False)})
+    text = json.dumps(header, allow_nan=False)
+    content = save(tensors, metadata={_KEY: text, _DIGEST: _digest(text, tensors)})
     with atomic_output(Path(path)) as temporary:
         temporary.write_bytes(content)
 
@@ -143,7 +146,8 @@ def load_model(path: Path | str, device: str | torch.device = "cpu") -> Model:
     path = require_file(Path(path), "a model file")
     try:
         with safe_open(path, framework="pt", device=str(device)) as file:
-            header = _read_header(file.metadata() or {}, path)
+            texts = file.metadata() or {}
+            header = _read_header(texts, path)
             metadata = ModelMetadata.from_table(header)
             _check_sizes(metadata, [file.get_slice(name).get_shape() for name in file.keys()])  # noqa: SIM118
             flow = build_flow(metadata.preset, metadata.dimensions, metadata.settings)
@@ -152,6 +156,7 @@ def load_model(path: Path | str, device: str | torch.device = "cpu") -> Model:
         raise FileFormatError(
             f"a model file at {path}", f"a damaged or foreign file ({error})", "train it again"
         ) from error
+    _check_digest(texts, tensors, path)
     _load_weights(flow, tensors, path)
     return Model(flow.to(device).eval(), metadata)
 
@@ -172,6 +177,26 @@ def _read_header(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:
             "train the model again with this version of lfi-mflow",
         )
     return header
+
+
+def _digest(text: str, tensors: Mapping[str, torch.Tensor]) -> str:
+    """Return the SHA-256 of the header and of the names, types, shapes and bytes of tensors."""
+    total = hashlib.sha256(text.encode())
+    for name, value in sorted(tensors.items()):
+        total.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        total.update(value.cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
+    return total.hexdigest()
+
+
+def _check_digest(texts: Mapping[str, str], tensors: dict[str, torch.Tensor], path: Path) -> None:
+    """Fail if a bit of the file is not as it was written; the first files knew no digest."""
+    whole = _DIGEST not in texts or texts[_DIGEST] == _digest(texts[_KEY], tensors)
+    if not whole or not set(texts) <= {_KEY, _DIGEST}:
+        raise FileFormatError(
+            f"a model file at {path} with the SHA-256 that it states",
+            "another: it was changed or damaged",
+            "restore it from a copy, or train it again",
+        )
 
 
 def _check_sizes(metadata: ModelMetadata, shapes: list[list[int]]) -> None:

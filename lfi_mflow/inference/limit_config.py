@@ -31,7 +31,7 @@ from lfi_mflow.inference.processes import (
 )
 from lfi_mflow.inference.rates import ExpectedEvents, Rate, polynomial_cross_section, rate_of
 from lfi_mflow.inference.sources import surrogate_events
-from lfi_mflow.simulation import Prior, Simulator, get_simulator
+from lfi_mflow.simulation import Prior, Simulator, get_recorded_simulator
 
 __all__ = [
     "AuxiliaryMeasurement",
@@ -65,11 +65,13 @@ class ProcessConfig:
         cross_section: Components of its cross-section in pb, of the monomials of its
             parameters, or one number; the simulator's if there are none.
         efficiency: What the selection keeps of it.
+        simulator: Its simulator, where that is not a registered one.
     """
 
     model: Path
     cross_section: tuple[float, ...] = ()
     efficiency: float = 1.0
+    simulator: str | None = None
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,7 @@ class LimitConfig:
         interest: Names of the parameters of interest; all but the nuisances by default.
         nuisances: Auxiliary measurements by name of the parameter.
         processes: Further processes by name.
+        simulator: The simulator, where that is not a registered one.
     """
 
     luminosity: float | None = None
@@ -94,6 +97,7 @@ class LimitConfig:
     interest: tuple[str, ...] = ()
     nuisances: Mapping[str, AuxiliaryMeasurement] = field(default_factory=dict)
     processes: Mapping[str, ProcessConfig] = field(default_factory=dict)
+    simulator: str | None = None
 
     def check(self) -> None:
         """Check that it says whether the number of events counts.
@@ -169,10 +173,16 @@ def build_experiment(
     return experiment, source
 
 
-def simulator_of(model: Model) -> Simulator | None:
-    """Return the simulator of a model's events; None if they were imported."""
+def simulator_of(model: Model, given: str | None = None) -> Simulator | None:
+    """Return the simulator of a model's events, which the user may name; None if imported.
+
+    Raises:
+        InputError: If the model names code that the user does not name.
+    """
     events = model.metadata.events
-    return None if events.simulator is None else get_simulator(events.simulator, events.settings)
+    if events.simulator is None:
+        return None
+    return get_recorded_simulator(events.simulator, events.settings, given)
 
 
 def _parts(model: Model, config: LimitConfig) -> tuple[LikelihoodFactory, Rate | None, EventSource]:
@@ -236,7 +246,7 @@ def _rate(
     if config.cross_section:
         dim = len(model.metadata.events.parameter_names)
         return ExpectedEvents(polynomial_cross_section(config.cross_section, dim), **scale)
-    simulator = simulator_of(model)
+    simulator = simulator_of(model, config.simulator)
     return rate_of(simulator if simulator is not None else "imported events", **scale)
 
 

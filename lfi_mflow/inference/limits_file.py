@@ -23,13 +23,14 @@ from typing import Any
 import numpy as np
 
 from lfi_mflow.errors import FileFormatError
-from lfi_mflow.files import atomic_output, require_file
+from lfi_mflow.files import atomic_output, read_json
 from lfi_mflow.provenance import provenance
 
 __all__ = ["Limits", "level_name"]
 
 FORMAT = "lfi-mflow limits"
 SCHEMA_VERSION = 1
+_REMEDY = "make them again with: lfi-mflow limits"
 _KEYS = ("parameters", "nuisances", "region", "data", "information", "toys", "provenance")
 
 
@@ -83,15 +84,15 @@ class Limits:
         Raises:
             FileFormatError: If the file is missing or holds no limits.
         """
-        path = require_file(Path(path), "limits")
+        path = Path(path)
+        table = read_json(path, "limits", _REMEDY)
         try:
-            table = json.loads(path.read_text(encoding="utf-8"))
-            known = table["format"] == FORMAT and table["schema_version"] == SCHEMA_VERSION
+            found = (table["format"], table["schema_version"])
             fields = {key: dict(table[key]) for key in _KEYS}
-        except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise _foreign(path, str(error)) from error
-        if not known:
-            raise _foreign(path, f"version {table['schema_version']} of {table['format']}")
+        if found != (FORMAT, SCHEMA_VERSION):
+            raise _foreign(path, f"version {found[1]} of {found[0]}")
         return cls(**fields)
 
 
@@ -102,9 +103,7 @@ def level_name(level: float) -> str:
 
 def _foreign(path: Path, found: str) -> FileFormatError:
     """Return the error of a file that holds no limits."""
-    return FileFormatError(
-        f"limits of this version in {path}", found, "make them again with: lfi-mflow limits"
-    )
+    return FileFormatError(f"limits of this version in {path}", found, _REMEDY)
 
 
 def _plain(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 The file is NetCDF in the layout of arviz (groups ``posterior``,
 ``sample_stats`` and ``observed_data``), so that ``arviz.from_netcdf`` opens it;
-neither writing nor reading needs arviz.
+neither writing nor reading needs arviz. It holds the SHA-256 of all that it says.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Generator
 
+from lfi_mflow.data.schema import open_hdf5
 from lfi_mflow.errors import FileFormatError, InputError
-from lfi_mflow.files import atomic_output, require_file
+from lfi_mflow.files import atomic_output
 from lfi_mflow.inference.convergence import Convergence, convergence
 from lfi_mflow.inference.grid import GridPosterior
 from lfi_mflow.inference.mcmc import Draws
@@ -32,6 +33,14 @@ from lfi_mflow.inference.observed import (
     observed_variables,
     read_observed_events,
 )
+from lfi_mflow.inference.posterior_layout import (
+    DIGEST,
+    GROUPS,
+    REMEDY,
+    digest,
+    read_arrays,
+    write_group,
+)
 from lfi_mflow.provenance import provenance
 
 __all__ = ["ObservedEvents", "Posterior", "load_posterior"]
@@ -40,7 +49,6 @@ Array = NDArray[np.float64]
 
 SCHEMA_VERSION = 1
 _KEY = "lfi_mflow"
-_DIMENSIONS = ("chain", "draw")
 _QUANTILES = {"q16": 0.16, "q50": 0.5, "q84": 0.84}
 
 
@@ -87,7 +95,7 @@ class Posterior:
                 "give one name per parameter",
             )
         for name in self.parameters:
-            if name in _DIMENSIONS or "/" in name or not name:
+            if name in GROUPS["posterior"] or "/" in name or not name:
                 raise InputError(
                     "parameter names other than 'chain' and 'draw', and without '/'",
                     repr(name),
@@ -218,19 +226,26 @@ def load_posterior(path: Path | str) -> Posterior:
     Raises:
         FileFormatError: If the file is missing, damaged, or not a posterior of lfi-mflow.
     """
-    path = require_file(Path(path), "a posterior")
-    remedy = "make it again with lfi-mflow infer"
-    try:
-        with h5netcdf.File(path, "r") as file:
-            header = json.loads(file.attrs[_KEY]) if _KEY in file.attrs else {}
-            version = header.get("schema_version")
-            if version == SCHEMA_VERSION:
-                return _read(file, header)
-    except (OSError, KeyError, ValueError, RuntimeError) as error:
-        raise FileFormatError(f"a posterior in {path}", str(error), remedy) from error
-    found = "none" if version is None else str(version)
-    raise FileFormatError(
-        f"a posterior of schema version {SCHEMA_VERSION} in {path}", found, remedy
+    path = Path(path)
+    with open_hdf5(path, "posterior", REMEDY) as file:
+        try:
+            text = str(file.attrs[_KEY]) if _KEY in file.attrs else "{}"
+            header = json.loads(text)
+            if header.get("schema_version") != SCHEMA_VERSION:
+                raise _foreign(path, str(header.get("schema_version", "none")))
+            arrays = read_arrays(file, path)
+            found = digest(text, arrays)
+            if file.attrs.get(DIGEST, found) != found:  # the first files knew none
+                raise _foreign(path, "other values than its SHA-256 says")
+            return _rebuild(header, arrays)
+        except (OSError, KeyError, ValueError, RuntimeError, TypeError, AttributeError) as error:
+            raise FileFormatError(f"a posterior in {path}", str(error), REMEDY) from error
+
+
+def _foreign(path: Path, found: str) -> FileFormatError:
+    """Return the error of a file that is no posterior of ours, or was changed."""
+    return FileFormatError(
+        f"a posterior of schema version {SCHEMA_VERSION} in {path}", found, REMEDY
     )
 
 
@@ -268,59 +283,43 @@ def _header(posterior: Posterior) -> dict[str, Any]:
 
 def _write(file: h5netcdf.File, posterior: Posterior) -> None:
     """Write the groups of arviz, and the rest as JSON."""
-    file.attrs[_KEY] = json.dumps(_header(posterior), allow_nan=False)
-    variables = zip(posterior.parameters, np.moveaxis(posterior.draws, -1, 0), strict=True)
-    _write_group(file, "posterior", _DIMENSIONS, dict(variables))
+    header = json.dumps(_header(posterior), allow_nan=False)
     stats: dict[str, NDArray[Any]] = {"lp": posterior.log_prob}
     if posterior.diverging is not None:
         stats["diverging"] = posterior.diverging.astype(np.int8)  # NetCDF has no booleans
-    _write_group(file, "sample_stats", _DIMENSIONS, stats)
-    _write_group(file, "observed_data", ("event", "observable"), observed_variables(posterior.data))
+    columns = zip(posterior.parameters, np.moveaxis(posterior.draws, -1, 0), strict=True)
+    arrays = {
+        "posterior": dict(columns),
+        "sample_stats": stats,
+        "observed_data": observed_variables(posterior.data),
+    }
+    file.attrs[_KEY] = header
+    file.attrs[DIGEST] = digest(header, arrays)
+    for name, variables in arrays.items():
+        write_group(file, name, variables)
 
 
-def _write_group(
-    file: h5netcdf.File,
-    name: str,
-    dimensions: Sequence[str],
-    variables: Mapping[str, NDArray[Any]],
-) -> None:
-    """Write variables over the leading ones of some dimensions."""
-    group = file.create_group(name)
-    group.attrs["inference_library"] = "lfi-mflow"
-    shape = max((values.shape for values in variables.values()), key=len)
-    for dimension, size in zip(dimensions, shape, strict=True):
-        group.dimensions[dimension] = size
-        group.create_variable(dimension, (dimension,), data=np.arange(size))
-    for variable, values in variables.items():
-        data = np.ascontiguousarray(values)
-        group.create_variable(variable, tuple(dimensions[: values.ndim]), data=data)
-
-
-def _read(file: h5netcdf.File, header: Mapping[str, Any]) -> Posterior:
-    """Read what :func:`_write` wrote."""
-    group, observed = file["posterior"], file["observed_data"]
+def _rebuild(header: Mapping[str, Any], arrays: Mapping[str, Mapping[str, Any]]) -> Posterior:
+    """Rebuild a posterior from what :func:`_write` wrote."""
+    group, stats = arrays["posterior"], arrays["sample_stats"]
     parameters = tuple(header["parameters"])
+    diverging = stats.get("diverging")
     return Posterior(
         parameters=parameters,
-        draws=np.stack([np.asarray(group[name][...]) for name in parameters], axis=-1),
-        log_prob=np.asarray(file["sample_stats"]["lp"][...]),
+        draws=np.stack([group[name] for name in parameters], axis=-1),
+        log_prob=stats["lp"],
         method=header["method"],
         statistics={
             name: {key: np.nan if value is None else value for key, value in row.items()}
             for name, row in header["statistics"].items()
         },
-        data=read_observed_events(observed, header),
-        sampler=header["sampler"],
+        data=read_observed_events(arrays["observed_data"], header),
+        sampler=dict(header["sampler"]),
         seconds=header["seconds"],
-        provenance=header["provenance"],
-        diverging=_diverging(file["sample_stats"]),
+        provenance=dict(header["provenance"]),
+        diverging=None if diverging is None else diverging != 0,
         removal=None if header.get("removal") is None else Removal(**header["removal"]),
     )
-
-
-def _diverging(group: Any) -> NDArray[np.bool_] | None:
-    """Read which draws diverged, if the method knows of such."""
-    return np.asarray(group["diverging"][...]) != 0 if "diverging" in group.variables else None
 
 
 def _number(value: Any) -> Any:

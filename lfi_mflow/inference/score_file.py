@@ -25,6 +25,7 @@ from lfi_mflow.config import from_table
 from lfi_mflow.data import ObservedSource
 from lfi_mflow.data.schema import CHUNK_ROWS, open_hdf5
 from lfi_mflow.data.sink import Sink, create_hdf5
+from lfi_mflow.data.trust import plain_dataset
 from lfi_mflow.errors import DataError, FileFormatError, InputError
 from lfi_mflow.files import atomic_output, check_output
 from lfi_mflow.flows.model_file import Model
@@ -42,6 +43,7 @@ LEVEL = 0.01
 
 _BLOCK = 4 * CHUNK_ROWS
 _REMEDY = "make it again with lfi-mflow score"
+_DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError)
 
 
 @dataclass(frozen=True)
@@ -301,7 +303,8 @@ class ScoreFile:
                 f"one of the columns {', '.join(self.columns)}", repr(column), "choose another"
             )
         try:
-            return np.asarray(self._file[column][rows or slice(None)])
+            dataset = plain_dataset(self._file, column, self.path, _REMEDY)
+            return np.asarray(dataset[rows or slice(None)])
         except OSError as error:
             raise DataError(
                 f"intact scores in {self.path}",
@@ -317,9 +320,9 @@ def _read_metadata(file: h5py.File, path: Path) -> ScoreMetadata:
         if found == (FORMAT, SCHEMA_VERSION):
             table = json.loads(file.attrs["metadata"])
             metadata = from_table(ScoreMetadata, table, f"the metadata of {path}")
-            if len(file["row"]) == metadata.n_events:
+            if plain_dataset(file, "row", path, _REMEDY).shape == (metadata.n_events,):
                 return metadata
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, InputError) as error:
+    except (*_DAMAGE, InputError) as error:
         raise FileFormatError(
             f"a score file at {path}", f"damaged attributes ({error})", _REMEDY
         ) from error

@@ -32,7 +32,11 @@ from lfi_mflow.simulation.priors import (
     parse_prior,
     prior_from_mapping,
 )
-from lfi_mflow.simulation.registry import available_simulators, get_simulator
+from lfi_mflow.simulation.registry import (
+    available_simulators,
+    get_recorded_simulator,
+    get_simulator,
+)
 from lfi_mflow.simulation.resampling import (
     ResampledCells,
     resample_cells,
@@ -74,6 +78,7 @@ __all__ = [
     "component_score",
     "default_prior",
     "effective_sample_size",
+    "get_recorded_simulator",
     "get_simulator",
     "monomials",
     "morph",

@@ -15,6 +15,7 @@ import functools
 import hashlib
 import importlib.util
 import inspect
+import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -27,7 +28,7 @@ from lfi_mflow.errors import ConfigError, InputError, UnknownNameError
 from lfi_mflow.files import require_file
 from lfi_mflow.simulation.contract import Simulator
 
-__all__ = ["available_simulators", "code_digest", "get_simulator"]
+__all__ = ["available_simulators", "code_digest", "get_recorded_simulator", "get_simulator"]
 
 _GROUP = "lfi_mflow.simulators"
 
@@ -51,8 +52,7 @@ def get_simulator(spec: str, settings: Mapping[str, Any] | None = None) -> Simul
         FileFormatError: If the file is missing.
         InputError: If the class cannot be loaded or is no simulator.
     """
-    is_file = ":" in spec or spec.endswith(".py")
-    factory = _from_file(spec) if is_file else _from_entry_point(spec)
+    factory = _from_file(spec) if _is_code(spec) else _from_entry_point(spec)
     settings = dict(settings or {})
     _check_settings(spec, factory, settings)
     try:
@@ -75,6 +75,37 @@ def code_digest(simulator: Simulator) -> str | None:
     except TypeError:
         return None
     return None if source is None else hashlib.sha256(Path(source).read_bytes()).hexdigest()
+
+
+def get_recorded_simulator(
+    recorded: str, settings: Mapping[str, Any], given: str | None = None
+) -> Simulator:
+    """Build the simulator that an event or model file names.
+
+    A file may come from a stranger: the code that it names is not run unless the user
+    names it too. What is registered was installed, and is trusted.
+
+    Arguments:
+        recorded: What the file names.
+        settings: The settings in the file.
+        given: What the user names, None if nothing.
+
+    Raises:
+        InputError: If the file names ``path/to/file.py:Class`` and the user does not, or
+            as :func:`get_simulator`.
+    """
+    if given is None and _is_code(recorded):
+        raise InputError(
+            "a registered simulator, because code that a file names is not run unasked",
+            repr(recorded),
+            f"if you trust it, add --simulator {shlex.quote(recorded)}",
+        )
+    return get_simulator(given or recorded, settings)
+
+
+def _is_code(spec: str) -> bool:
+    """Whether a simulator is named by the file of its code."""
+    return ":" in spec or spec.endswith(".py")
 
 
 @functools.cache

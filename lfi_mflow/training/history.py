@@ -20,6 +20,7 @@ class EpochRecord:
         learning_rate: Learning rate of the last step.
         seconds: Wall-clock time.
         validation_parts: Means of what else the objective says of validation events.
+        skipped: Number of steps that were left out, because their gradient was not finite.
     """
 
     epoch: int
@@ -28,6 +29,7 @@ class EpochRecord:
     learning_rate: float
     seconds: float
     validation_parts: dict[str, float] = field(default_factory=dict)
+    skipped: int = 0
 
 
 @dataclass

@@ -1,9 +1,9 @@
 """The one optimisation loop: phases in, trained flow and history out.
 
 Losses and gradient norms of an epoch are collected on the device and looked at
-once per epoch, so that no step waits for the one before. An epoch that went
-wrong is found then, and the step named; the checkpoint of the epoch before is
-what remains.
+once per epoch, so that no step waits for the one before. A step whose gradient is
+not finite changes nothing, and is counted. An epoch with too many of them is found
+then, and the first step named; the checkpoint of the epoch before is what remains.
 
 Several processes run this same loop together (see
 :mod:`lfi_mflow.training.distributed`): each on its share of every batch.
@@ -37,6 +37,8 @@ __all__ = ["Progress", "ProgressCallback", "fit"]
 
 VALIDATION_BATCH = 2**14
 _REPORT_SECONDS = 0.5
+_MOST_SKIPPED = 0.01
+"""Share of the steps of an epoch that may be left out."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,8 @@ def fit(
         ConfigError: If a phase trains a part that the flow does not have, there are
             fewer events than it needs in a batch, or processes do not see the same.
         DataError: If all validation events have the weight zero.
-        TrainingError: If a loss or gradient is not finite.
+        TrainingError: If losses or gradients of more than one step in a hundred of an epoch
+            are not finite; fewer are left out and counted.
         Interrupted: On Ctrl-C; the checkpoint holds the last finished epoch.
     """
     for phase in phases:
@@ -250,7 +253,7 @@ class _PhaseRun:
             norms.append(norm)
             self._report(epoch * self.steps + step + 1, loss, rate, epoch_ended=False)
         means = self.ranks.total(torch.stack(losses)) / self.ranks.size
-        self._check(epoch, means, torch.stack(norms))
+        finite = self._check(epoch, means, torch.stack(norms))
         parts = self._validate()
         validation = parts.pop("loss")
         if not math.isfinite(validation):
@@ -258,9 +261,12 @@ class _PhaseRun:
                 f"expected a finite validation loss, found {validation} in phase "
                 f"{self.phase.name!r} after epoch {epoch + 1}; {self._advice()}"
             )
-        train = means.mean().item()
+        train = means[finite].mean().item()
+        skipped = len(losses) - int(finite.sum())
         seconds = time.perf_counter() - start
-        self.record.epochs.append(EpochRecord(epoch, train, validation, rate, seconds, parts))
+        self.record.epochs.append(
+            EpochRecord(epoch, train, validation, rate, seconds, parts, skipped)
+        )
         self._report((epoch + 1) * self.steps, means[-1], rate, epoch_ended=True)
 
     def _seed_of(self, epoch: int, rank: int = 0) -> int:
@@ -269,11 +275,16 @@ class _PhaseRun:
         return int(np.random.SeedSequence(self.seed, spawn_key=key).generate_state(1)[0])
 
     def _step(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Take one step; return loss and gradient norm without waiting for them."""
+        """Take one step; return loss and gradient norm without waiting for them.
+
+        With a gradient that is not finite it is no step: weights and moments stay. A fused
+        optimiser looks at ``found_inf``, as gradient scalers set it, where the tensors are.
+        """
         loss = self.mean_loss(batch)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.part.parameters(), self.phase.clip)
+        self.optimiser.found_inf = (~norm.isfinite()).float()  # type: ignore[attr-defined]
         self.optimiser.step()
         return loss.detach(), norm
 
@@ -320,10 +331,15 @@ class _PhaseRun:
             group["lr"] = rate
         return rate
 
-    def _check(self, epoch: int, losses: Tensor, norms: Tensor) -> None:
-        """Fail if a step of the epoch had a loss or gradient that is not finite."""
-        bad = (~(losses.isfinite() & norms.isfinite())).nonzero().flatten()
-        if len(bad):
+    def _check(self, epoch: int, losses: Tensor, norms: Tensor) -> Tensor:
+        """Return which steps of an epoch had a finite loss and gradient.
+
+        Raises:
+            TrainingError: If too many had not.
+        """
+        finite = losses.isfinite() & norms.isfinite()
+        bad = (~finite).nonzero().flatten()
+        if len(bad) > _MOST_SKIPPED * self.steps:
             batch = int(bad[0])
             raise TrainingError(
                 f"expected finite losses and gradients, found loss {losses[batch].item():.4g} with "
@@ -331,6 +347,7 @@ class _PhaseRun:
                 f"{epoch * self.steps + batch + 1} (epoch {epoch + 1}, batch {batch + 1} of "
                 f"{self.steps}); {self._advice()}"
             )
+        return finite
 
     def _advice(self) -> str:
         """Say what remains and what to do after a failure."""

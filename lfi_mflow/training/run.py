@@ -161,7 +161,7 @@ def train_model(
         FileFormatError, DataError, ConfigError: If file and configuration do not fit; see
             :func:`lfi_mflow.training.check_weights` for the weights of events.
         ModelMismatchError: If the model with the chart has other observables.
-        TrainingError: If a loss or gradient is not finite.
+        TrainingError: If too many losses or gradients are not finite.
         Interrupted: On Ctrl-C.
     """
     path, device = Path(path), torch.device(device)

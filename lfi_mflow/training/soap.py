@@ -30,7 +30,9 @@ _EPSILON = 1e-8
 class Soap(Optimizer):
     """Adam in slowly turning eigenbases of the gradients of each weight matrix.
 
-    Biases, and matrices with a side beyond ``largest``, are left to plain Adam.
+    Biases, and matrices with a side beyond ``largest``, are left to plain Adam. As fused
+    optimisers do, it makes no step where ``found_inf`` is set to one, and does not wait for
+    it.
 
     Arguments:
         parameters: What to optimise.
@@ -58,45 +60,52 @@ class Soap(Optimizer):
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
         """Take one step with the gradients at hand; a closure is not called."""
+        finite = 1.0 - getattr(self, "found_inf", torch.zeros(()))
         for group in self.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is not None:
-                    self._step(parameter, parameter.grad, group)
+                    gradient = torch.where(finite > 0, parameter.grad, 0.0)
+                    self._step(parameter, gradient, group, finite)
 
-    def _step(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
-        """Move one parameter."""
+    def _step(
+        self, parameter: Tensor, gradient: Tensor, group: dict[str, Any], finite: Tensor
+    ) -> None:
+        """Move one parameter, where ``finite`` is one."""
         state, (beta_1, beta_2) = self.state[parameter], group["betas"]
         if not state:
             self._begin(state, gradient)
-        state["step"] += 1
-        state["mean"].lerp_(gradient, 1 - beta_1)
+        state["step"] += finite
+        state["mean"].lerp_(gradient, (1 - beta_1) * finite)
         mean, turned = state["mean"], gradient
         if "left" in state:
             mean, turned = (_turn(values, state) for values in (mean, gradient))
-        state["square"].lerp_(turned.square(), 1 - beta_2)
+        state["square"].lerp_(turned.square(), (1 - beta_2) * finite)
         scale = (state["square"] / (1 - beta_2 ** state["step"])).sqrt_().add_(_EPSILON)
         update = mean / scale / (1 - beta_1 ** state["step"])
         if "left" in state:
             update = state["left_basis"] @ update @ state["right_basis"].T
-            self._learn(state, gradient, 1 - beta_2)
-        parameter.mul_(1 - group["lr"] * group["weight_decay"])
-        parameter.add_(update, alpha=-group["lr"])
+            self._learn(state, gradient, (1 - beta_2) * finite)
+        moved = group["lr"] * (update + group["weight_decay"] * parameter)
+        parameter.sub_(torch.where(finite > 0, moved, 0.0))
 
     def _begin(self, state: dict[str, Any], gradient: Tensor) -> None:
         """Make the state of a parameter from its first gradient."""
-        state["step"] = 0
+        state["step"] = gradient.new_zeros(())
         state["mean"] = torch.zeros_like(gradient)
         state["square"] = torch.zeros_like(gradient)
         if gradient.dim() == 2 and max(gradient.shape) <= self.largest:
+            state["until"] = self.refresh
             state["left"], state["right"] = gradient @ gradient.T, gradient.T @ gradient
             for side in ("left", "right"):
                 state[f"{side}_basis"] = torch.linalg.eigh(state[side])[1]
 
-    def _learn(self, state: dict[str, Any], gradient: Tensor, share: float) -> None:
+    def _learn(self, state: dict[str, Any], gradient: Tensor, share: Tensor) -> None:
         """Take a gradient into the second moments, and turn the bases now and then."""
         state["left"].lerp_(gradient @ gradient.T, share)
         state["right"].lerp_(gradient.T @ gradient, share)
-        if state["step"] % self.refresh == 0:
+        state["until"] -= 1
+        if not state["until"]:
+            state["until"] = self.refresh
             for side in ("left", "right"):
                 # One step of orthogonal iteration: the moments change slowly.
                 basis = state[side] @ state[f"{side}_basis"]

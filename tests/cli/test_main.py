@@ -52,6 +52,11 @@ def test_the_help_lists_the_verbs_in_the_order_of_the_work(run):
     assert not any(line.endswith("...") for line in lines)
 
 
+def test_the_help_tells_the_exit_statuses(run):
+    _, _, text = run("--help").out.partition("Exit status:")
+    assert all(f" {status} " in f" {text} " for status in (0, 1, 2, 3, "129,", 130, 143))
+
+
 def test_nothing_typed_shows_the_help(run):
     assert run().out == run("--help").out
 

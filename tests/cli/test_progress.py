@@ -3,6 +3,7 @@
 import io
 import math
 import sys
+import time
 
 import pytest
 from rich.console import Console
@@ -41,6 +42,29 @@ def test_counts_are_lines_with_the_rate_of_this_run(capsys, clock):
     assert capsys.readouterr().err == (
         "simulating: 9,000,000 of 9,000,000 events, 2.00 M events/s\n"
     )
+
+
+def test_counts_say_how_much_time_is_left(capsys, clock):
+    with counting("simulating", "events", 9_000_000) as count:
+        count(0)
+        clock[0] += 10.0
+        count(3_000_000)
+        clock[0] += 290.0
+        count(4_000_000)
+        clock[0] += 600.0
+        count(4_100_000)
+    left = [line.rpartition("/s, ")[2] for line in capsys.readouterr().err.splitlines()]
+    assert left == ["20 s left", "6.2 min left", "17.9 min left"]
+
+
+def test_long_work_gives_signs_of_life(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "_STILL_SECONDS", 0.02)
+    with working("testing"):
+        time.sleep(0.2)
+    first, *more = capsys.readouterr().err.splitlines()
+    assert first == "testing ..."
+    assert more
+    assert set(more) == {"testing: at work for 0 s"}
 
 
 def test_count_lines_are_few(capsys, clock):

@@ -76,16 +76,16 @@ def test_resume_without_a_checkpoint_just_starts(run, train, study, tmp_path):
     assert_same_weights(tmp_path / "m.mflow", study.model)
 
 
-def test_ctrl_c_keeps_the_epochs_and_says_how_to_go_on(start, run, refused, train, tmp_path):
+def test_sigterm_keeps_the_epochs_and_says_how_to_go_on(start, run, refused, train, tmp_path):
     path = tmp_path / "m.mflow"
     longer = [*train, "--epochs", 12]
     process = start(*longer, "-o", path)
     for line in process.stderr:
         if line.startswith("chart epoch 2/"):
             break
-    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
+    assert process.returncode == 143, err
     assert out == ""
     line = err.splitlines()[-1]
     assert line.startswith("Interrupted: stopped in phase 'chart' after ")

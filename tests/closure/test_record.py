@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from lfi_mflow.closure.record import ClosureReport, Metric, Target
 from lfi_mflow.errors import FileFormatError
@@ -94,3 +98,24 @@ def test_compatible_is_within_three_standard_errors(value, uncertainty, passed):
     metric = Metric.judged(value, uncertainty, target)
     assert metric.passed is passed
     assert Metric.judged(math.nan, uncertainty, target).passed is False
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=10,
+)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(value=JSON, row=st.dictionaries(st.sampled_from(["value", "target", "passed"]), JSON))
+def test_any_json_is_a_report_or_refused(value, row):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "closure.json"
+        for table in (value, {"metrics": value}, {"metrics": {"a": row}, "curves": value}):
+            path.write_text(json.dumps(table))
+            try:
+                report = ClosureReport.load(path)
+            except FileFormatError:
+                continue
+            assert all(isinstance(metric.value, float) for metric in report.metrics.values())

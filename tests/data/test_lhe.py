@@ -1,4 +1,5 @@
 import gzip
+import itertools
 import math
 
 import numpy as np
@@ -231,3 +232,28 @@ def test_damage_anywhere_is_one_clear_error_or_none(write, start, length, junk):
         words = str(error)
     assert "\n" not in words
     assert words or len(events) == report.kept <= 2
+
+
+def test_a_small_file_with_a_huge_event(tmp_path, monkeypatch):
+    monkeypatch.setattr(lhe, "_MOST_BYTES", 10_000)
+    path = tmp_path / "bomb.lhe.gz"
+    for filling in (" " * 50_000, "# a line\n" * 5_000):
+        path.write_bytes(gzip.compress(f"{HEAD}{event(0)}<event>\n{filling}{TAIL}".encode()))
+        with (
+            pytest.raises(FileFormatError, match="a larger one after the beginning of event 2"),
+            open_lhe(path),
+        ):
+            pass
+
+
+def test_entities_that_grow_are_refused(tmp_path):
+    """A billion laughs."""
+    names = "abcdefghij"
+    pairs = itertools.pairwise(names)
+    entities = "".join(f'<!ENTITY {new} "{10 * f"&{old};"}">' for old, new in pairs)
+    doctype = f'<!DOCTYPE LesHouchesEvents [<!ENTITY a "ha">{entities}]>'
+    laughing = event(0).replace("<rwgt>", "&j;<rwgt>")
+    path = tmp_path / "laughs.lhe"
+    path.write_text(f"{doctype}{HEAD}{laughing}{TAIL}")
+    with pytest.raises(InputError):
+        import_events(path, ColumnMapping(None, ("pz.final[:,0]",)))

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from lfi_mflow.data import ColumnMapping, import_events, importing
+from lfi_mflow.data import parquet as lfi_parquet
 from lfi_mflow.data.parquet import open_parquet
 from lfi_mflow.errors import ConfigError, DataError, FileFormatError, UnknownNameError
 
@@ -118,3 +119,14 @@ def test_damaged_rows_are_one_clear_error(tmp_path):
     with pytest.raises(DataError, match="readable rows 0 to 5000 of x") as caught:
         import_events(path, ColumnMapping(None, ("x",)))
     assert "\n" not in str(caught.value)
+
+
+def test_a_row_group_that_would_not_fit_in_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(lfi_parquet, "_MOST_VALUES", 1000)
+    path = tmp_path / "bomb.parquet"
+    parquet.write_table(arrow.table({"x": [0.0] * 1001}), path)
+    with pytest.raises(FileFormatError, match="found one of 1,001"), open_parquet(path):
+        pass
+    parquet.write_table(arrow.table({"x": [[0.0] * 501] * 2}), path)
+    with pytest.raises(FileFormatError, match="found one of 1,002"), open_parquet(path):
+        pass

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import save_file
 
@@ -284,3 +286,55 @@ def test_what_was_not_trained_is_lacking(path, model, lacks, expected):
     untrained = Model(model.flow, dataclasses.replace(model.metadata, training=training))
     save_model(untrained, path)
     assert load_model(path).flow.lacks == expected
+
+
+def test_no_flipped_bit_goes_unnoticed(path, model):
+    save_model(model, path)
+    content = path.read_bytes()
+    places = {*range(0, len(content), max(1, len(content) // 150)), 8, len(content) - 1}
+    for place in sorted(places):
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << place % 8
+        path.write_bytes(damaged)
+        with pytest.raises(FileFormatError):
+            load_model(path)
+
+
+def test_a_file_of_before_the_digest_is_read(rewrite, path, model):
+    rewrite()
+    assert load_model(path).metadata == model.metadata
+
+
+VALUES = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=5)
+    | st.lists(st.integers(), max_size=3)
+    | st.dictionaries(st.text(max_size=5), st.integers(), max_size=3)
+    | st.sampled_from([10**18, 10**400, "../../x", "x.py:X", [[[]]]])
+)
+
+
+@settings(
+    max_examples=100,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(data=st.data())
+def test_any_header_is_a_model_or_refused(rewrite, path, data):
+    def change(table):
+        keys = data.draw(st.lists(st.sampled_from(sorted(table)), min_size=1, max_size=2))
+        for key in keys:
+            inner = table[key]
+            if isinstance(inner, dict) and inner and data.draw(st.booleans()):
+                inner[data.draw(st.sampled_from(sorted(inner)))] = data.draw(VALUES)
+            else:
+                table[key] = data.draw(VALUES)
+
+    rewrite(header=change)
+    try:
+        assert load_model(path).flow is not None
+    except FileFormatError as error:
+        assert "\n" not in str(error)  # noqa: PT017 - most are refused, and some are harmless

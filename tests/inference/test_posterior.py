@@ -126,7 +126,7 @@ def test_files_that_are_not_posteriors(by_mcmc, tmp_path):
     with pytest.raises(FileFormatError, match="no such file"):
         load_posterior(path)
     path.write_text("not HDF5")
-    with pytest.raises(FileFormatError, match="a posterior in"):
+    with pytest.raises(FileFormatError, match="an HDF5 posterior file at"):
         load_posterior(path)
     with h5py.File(path, "w") as file:
         file["x"] = [1.0]
@@ -143,6 +143,41 @@ def test_files_that_are_not_posteriors(by_mcmc, tmp_path):
         file.attrs["lfi_mflow"] = json.dumps({**header, "schema_version": 99})
     with pytest.raises(FileFormatError, match="found 99"):
         load_posterior(path)
+
+
+def test_changed_values_are_found(by_mcmc, tmp_path):
+    path = tmp_path / "posterior.nc"
+    by_mcmc.save(path)
+    content = path.read_bytes()
+    with h5py.File(path, "r+") as file:
+        file["posterior/mass"][0, 0] += 1e-9
+    with pytest.raises(FileFormatError, match="other values than its SHA-256 says"):
+        load_posterior(path)
+    path.write_bytes(content)
+    with h5py.File(path, "r+") as file:
+        header = file.attrs["lfi_mflow"]
+        file.attrs["lfi_mflow"] = header.replace('"method": "mcmc"', '"method": "grid"')
+    with pytest.raises(FileFormatError, match="other values"):
+        load_posterior(path)
+    with h5py.File(path, "r+") as file:
+        del file.attrs["lfi_mflow_sha256"]  # as the first files were
+    assert load_posterior(path).method == "grid"
+
+
+def test_no_flipped_bit_changes_what_is_read(by_mcmc, tmp_path):
+    path = tmp_path / "posterior.nc"
+    by_mcmc.save(path)
+    content, rng = path.read_bytes(), np.random.default_rng(1)
+    for place in rng.integers(0, len(content), size=150).tolist():
+        damaged = bytearray(content)
+        damaged[place] ^= 1 << place % 8
+        path.write_bytes(damaged)
+        try:
+            found = load_posterior(path)
+        except FileFormatError:
+            continue
+        np.testing.assert_array_equal(found.draws, by_mcmc.draws)
+        assert found.summary() == by_mcmc.summary()
 
 
 @pytest.mark.parametrize("names", [("mass",), ("mass", "draw"), ("mass", "a/b")])

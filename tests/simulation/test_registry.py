@@ -4,7 +4,12 @@ from importlib.metadata import EntryPoint
 import pytest
 
 from lfi_mflow.errors import ConfigError, FileFormatError, InputError, UnknownNameError
-from lfi_mflow.simulation import available_simulators, get_simulator, registry
+from lfi_mflow.simulation import (
+    available_simulators,
+    get_recorded_simulator,
+    get_simulator,
+    registry,
+)
 
 
 def test_built_in_simulators_are_registered():
@@ -104,3 +109,16 @@ def test_a_broken_entry_point(monkeypatch):
     monkeypatch.setattr(registry, "_registered", lambda: {"broken": entry})
     with pytest.raises(InputError, match="reinstall"):
         get_simulator("broken")
+
+
+def test_code_that_a_file_names_is_not_run_unasked(plugin, line_source, tmp_path):
+    path = plugin(f"open({str(tmp_path / 'run')!r}, 'w').close()\n" + line_source)
+    with pytest.raises(InputError, match=r"if you trust it, add --simulator .*:Line"):
+        get_recorded_simulator(f"{path}:Line", {})
+    assert not (tmp_path / "run").exists()
+    assert get_recorded_simulator(f"{path}:Line", {"slope": 4.0}, f"{path}:Line").slope == 4.0
+    assert (tmp_path / "run").exists()
+
+
+def test_a_registered_simulator_that_a_file_names_is_built():
+    assert get_recorded_simulator("sphere", {"dim": 3}).manifold_dim == 3

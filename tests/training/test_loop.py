@@ -405,6 +405,23 @@ def test_a_step_that_is_not_finite_is_named(
     assert [len(phase.epochs) for phase in history.phases] == [3, 4]
 
 
+@pytest.mark.parametrize("fault", ["loss", "gradient"])
+def test_one_step_in_a_hundred_is_left_out_and_counted(
+    make_flow, make_resident, monkeypatch, fault
+):
+    phase = Phase("latent", "latent-likelihood", 1, batch_size=5, learning_rate=1e-2)
+    flow = make_flow()
+    monkeypatch.setitem(OBJECTIVES, "latent-likelihood", faulty(fault, 40))
+    (record,) = fit(flow, [phase], make_resident(556), seed=0).phases
+    assert record.epochs[0].skipped == 1
+    assert math.isfinite(record.epochs[0].train)
+    assert all(value.isfinite().all() for value in flow.state_dict().values())
+    monkeypatch.setitem(OBJECTIVES, "latent-likelihood", LatentLikelihood)
+    (whole,) = fit(make_flow(), [phase], make_resident(556), seed=0).phases
+    assert whole.epochs[0].skipped == 0
+    assert record.epochs[0].validation == pytest.approx(whole.epochs[0].validation, rel=0.1)
+
+
 def test_a_validation_loss_that_is_not_finite(make_flow, make_resident, phases, monkeypatch):
     monkeypatch.setitem(OBJECTIVES, "latent-likelihood", faulty("validation", 9))
     match = r"finite validation loss, found inf in phase 'latent' after epoch 2; epoch 1 was"

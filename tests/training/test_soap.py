@@ -18,7 +18,7 @@ def _gradients(n, seed=0):
 def _path(gradients, start, **settings):
     """The weights after steps with given gradients."""
     weight = nn.Parameter(start.clone())
-    optimiser = Soap([weight], 1e-2, refresh=3, **settings)
+    optimiser = Soap([weight], 1e-2, **{"refresh": 3, **settings})
     for gradient in gradients:
         weight.grad = gradient.clone()
         optimiser.step()
@@ -78,6 +78,17 @@ def test_a_saved_state_goes_on_as_if_nothing_had_happened():
         again.grad = gradient.clone()
         resumed.step()
     assert torch.equal(again.detach(), _path(gradients, start))
+
+
+def test_a_gradient_that_is_not_finite_is_no_step():
+    gradients, start = _gradients(9), torch.zeros((SIZE, SIZE), dtype=torch.float64)
+    weight = nn.Parameter(start.clone())
+    optimiser = Soap([weight], 1e-2, refresh=100)
+    for step, gradient in enumerate([*gradients[:4], gradients[0] * torch.nan, *gradients[4:]]):
+        weight.grad = gradient.clone()
+        optimiser.found_inf = torch.tensor(float(step == 4))
+        optimiser.step()
+    torch.testing.assert_close(weight.detach(), _path(gradients, start, refresh=100))
 
 
 def _fit(name, steps):

@@ -1,0 +1,427 @@
+"""Kill commands at random moments, start them again, and compare with undisturbed runs.
+
+::
+
+    python benchmarks/kills.py --kills 200 --output benchmarks/results/kills.json
+
+Each command runs in a process that is forked from this one, which has imported
+everything, so that the kills hit the work and not the loading of libraries; the workflow
+runs as one starts it, by ``snakemake``. After each ``kill -9``, every file that stands
+under its final name is opened and verified whole. Then the command runs again to its end.
+What it gives has to be that of an undisturbed run bit for bit, and the folder has to hold
+the same files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import zlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from lfi_mflow.cli.main import main as run_command
+from lfi_mflow.closure import ClosureReport
+from lfi_mflow.data import open_events
+from lfi_mflow.errors import LfiMflowError
+from lfi_mflow.files import atomic_output
+from lfi_mflow.flows import load_model
+from lfi_mflow.inference import load_posterior
+from lfi_mflow.provenance import provenance
+
+HERE = Path(__file__).parent
+TRAIN = """
+[settings.chart]
+hidden = 8
+layers = 1
+blocks = 1
+
+[settings.latent]
+transforms = 1
+hidden = 8
+bins = 4
+
+[[phases]]
+name = "chart"
+objective = "reconstruction"
+epochs = 4
+batch_size = 500
+learning_rate = 1e-2
+
+[[phases]]
+name = "latent"
+objective = "latent-likelihood"
+epochs = 4
+batch_size = 500
+learning_rate = 1e-2
+"""
+SIZES = """
+model_samples = 200
+test_events = 200
+density_events = 200
+observed_sets = 2
+observed_events = 10
+posterior_samples = 200
+calibration_sets = 20
+calibration_events = 5
+calibration_draws = 50
+surface_points = 200
+"""
+
+
+@dataclass
+class Count:
+    """What became of the kills of one command.
+
+    Arguments:
+        seconds: How long an undisturbed run takes.
+        kills: How many runs were killed before they had ended.
+        resumed: After how many there was something to go on from: an output, a checkpoint, chunks.
+        visible: After how many the output was already there.
+        corrupt: How many files under a final name could not be verified.
+        unfinished: How many reruns did not end as the undisturbed run.
+        different: How many gave something else than the undisturbed run.
+        left: After how many reruns there were other files than after the undisturbed run.
+        late: Runs whose output was whole by then, so that nobody would start them again.
+        rests: Files beside it that kills left in them, by name.
+    """
+
+    seconds: float
+    kills: int = 0
+    resumed: int = 0
+    visible: int = 0
+    corrupt: int = 0
+    unfinished: int = 0
+    different: int = 0
+    left: int = 0
+    late: int = 0
+    rests: dict[str, int] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A command to be killed.
+
+    Arguments:
+        name: Its name.
+        arguments: What to type; ``{made}`` is the folder with what it needs.
+        outputs: The files that it writes.
+        resume: Options to go on from what there is.
+        start: Starts the arguments in a folder and returns the process.
+    """
+
+    name: str
+    arguments: tuple[str, ...]
+    outputs: tuple[str, ...]
+    resume: tuple[str, ...] = ()
+    start: Callable[[tuple[str, ...], Path], int] = field(default=lambda *_: 0)
+
+
+def start_forked(arguments: tuple[str, ...], folder: Path) -> int:
+    """Run a command of lfi-mflow in a child of this process; return its number."""
+    child = os.fork()
+    if child:
+        return child
+    _redirect(folder)
+    status = 70
+    try:
+        status = run_command(list(arguments))
+    finally:
+        os._exit(status)
+
+
+def start_program(arguments: tuple[str, ...], folder: Path) -> int:
+    """Start a program; return the number of its process."""
+    child = os.fork()
+    if child:
+        return child
+    _redirect(folder)
+    return os.execvp(arguments[0], arguments)
+
+
+def _redirect(folder: Path) -> None:
+    """Work in a folder and a group of processes of its own, and speak into a file beside it."""
+    os.setsid()
+    log = os.open(folder.with_suffix(".log"), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.chdir(folder)
+
+
+WORKFLOW = (
+    *(sys.executable, "-m", "snakemake", "--snakefile", str(HERE / "kills.smk"), "--cores", "1"),
+    *("--nolock", "--rerun-incomplete", "--quiet", "all", "--config"),
+    *("train={made}/train.toml", "sizes={made}/sizes.toml"),
+    f"command={sys.executable} -m lfi_mflow.cli.main",
+)
+CASES = (
+    Case(
+        "simulate",
+        (
+            *("simulate", "polynomial-surface", "-n", "100000", "--chunk-size", "2500"),
+            *("--seed", "1", "-o", "events.h5"),
+        ),
+        ("events.h5",),
+        start=start_forked,
+    ),
+    Case(
+        "train",
+        (
+            *("train", "{made}/events.h5", "--config", "{made}/train.toml", "--threads", "1"),
+            *("-o", "model.mflow"),
+        ),
+        ("model.mflow",),
+        ("--resume",),
+        start=start_forked,
+    ),
+    Case(
+        "infer",
+        (
+            *("infer", "{made}/model.mflow", "--observed", "{made}/observed.h5", "--method"),
+            *("mcmc", "--threads", "1", "-o", "posterior.nc"),
+        ),
+        ("posterior.nc",),
+        start=start_forked,
+    ),
+    Case(
+        "closure",
+        (
+            *("closure", "{made}/model.mflow", "--config", "{made}/sizes.toml", "--threads", "1"),
+            *("--metrics", "reconstruction_error,ood_auc", "-o", "closure.json"),
+        ),
+        ("closure.json",),
+        start=start_forked,
+    ),
+    Case(
+        "workflow",
+        WORKFLOW,
+        ("events.h5", "observed.h5", "model.mflow", "posterior.nc", "closure.json"),
+        start=start_program,
+    ),
+)
+
+
+def checksum_of(path: Path) -> int:
+    """Open a file as its readers do, verify it whole, and return a checksum of its values.
+
+    Raises:
+        LfiMflowError: If it is not whole.
+    """
+    if path.suffix == ".h5":
+        with open_events(path) as file:
+            file.verify()
+            return zlib.crc32(file.digest.encode())
+    if path.suffix == ".mflow":
+        state = load_model(path).flow.state_dict()
+        parts = [state[name].numpy().tobytes() for name in sorted(state)]
+    elif path.suffix == ".nc":
+        posterior = load_posterior(path)
+        parts = [posterior.draws.tobytes(), posterior.log_prob.tobytes()]
+    else:
+        table = ClosureReport.load(path).to_table()
+        parts = [json.dumps([table["metrics"], table["curves"]], sort_keys=True).encode()]
+    return zlib.crc32(b"".join(parts))
+
+
+class Campaign:
+    """Kills one command again and again.
+
+    Arguments:
+        case: The command.
+        made: The folder with what it needs.
+        folder: Where the runs take place.
+        rng: Source of the moments.
+    """
+
+    def __init__(self, case: Case, made: Path, folder: Path, rng: np.random.Generator) -> None:
+        self._case, self._rng, self._folder = case, rng, folder
+        self._arguments = tuple(word.replace("{made}", str(made)) for word in case.arguments)
+        reference, start = self._fresh("reference"), time.monotonic()
+        self._status = self._finish(reference)
+        self.count = Count(time.monotonic() - start)
+        self._wanted = {name: checksum_of(reference / name) for name in case.outputs}
+        self._files = self._names(reference)
+
+    def kill(self, number: int) -> None:
+        """Kill a run, perhaps the one after it as well, and compare what comes in the end."""
+        folder = self._fresh(f"run-{number}")
+        for _ in range(1 + int(self._rng.random() < 0.3)):
+            if not self._kill_once(folder):
+                break
+        late = self._whole(folder)
+        if not late:
+            status = self._finish(folder)
+            if status != self._status:
+                self._fail("unfinished", f"{folder.name}: status {status}")
+        found = {name: _checksum(folder / name) for name in self._case.outputs}
+        if found != self._wanted:
+            self._fail("different", f"{folder.name}: {found} instead of {self._wanted}")
+        self._look_for_rests(folder, late=late)
+        shutil.rmtree(folder)
+
+    def _look_for_rests(self, folder: Path, *, late: bool) -> None:
+        """Count the files that an undisturbed run does not leave."""
+        rests = self._names(folder) - self._files
+        self.count.late += late
+        if late:
+            for name in rests:
+                self.count.rests[name] = self.count.rests.get(name, 0) + 1
+        elif rests:
+            self._fail("left", f"{folder.name}: {sorted(rests)}")
+
+    def _kill_once(self, folder: Path) -> bool:
+        """Start the command and kill it; return whether it was killed before its end."""
+        child = self._start(folder)
+        time.sleep(self._rng.uniform(0.0, self.count.seconds))
+        os.killpg(child, signal.SIGKILL) if _leads(child) else os.kill(child, signal.SIGKILL)
+        if not os.WIFSIGNALED(os.waitpid(child, 0)[1]):
+            return False
+        self.count.kills += 1
+        there = [name for name in self._case.outputs if (folder / name).exists()]
+        self.count.visible += bool(there)
+        saved = [*folder.glob(".*.checkpoint"), *folder.glob(".*.partial/chunk-*.npz")]
+        self.count.resumed += bool(there or saved)
+        for name in there:
+            if _checksum(folder / name) != self._wanted[name]:
+                self._fail("corrupt", f"{folder.name}: {name}")
+        return True
+
+    def _start(self, folder: Path) -> int:
+        """Start the command, or go on if there is something to go on from."""
+        checkpoint = list(folder.glob(".*.checkpoint"))
+        extra = self._case.resume if checkpoint else ()
+        return self._case.start((*self._arguments, *extra), folder)
+
+    def _finish(self, folder: Path) -> int:
+        """Run the command to its end and return its exit status."""
+        return os.waitstatus_to_exitcode(os.waitpid(self._start(folder), 0)[1])
+
+    def _whole(self, folder: Path) -> bool:
+        """Whether the outputs are there: the kill came after the work."""
+        return all((folder / name).exists() for name in self._case.outputs)
+
+    def _fresh(self, name: str) -> Path:
+        """Return a new folder."""
+        folder = self._folder / self._case.name / name
+        folder.mkdir(parents=True)
+        return folder
+
+    def _names(self, folder: Path) -> set[str]:
+        """Return the names of the files of ours in a folder."""
+        return {path.name for path in folder.iterdir() if path.name != ".snakemake"}
+
+    def _fail(self, kind: str, what: str) -> None:
+        """Count a failure and say what it was."""
+        setattr(self.count, kind, getattr(self.count, kind) + 1)
+        self.count.failures.append(f"{kind}: {what}")
+        print(f"{self._case.name}: {self.count.failures[-1]}", flush=True)
+
+
+def _leads(child: int) -> bool:
+    """Whether a child has made its group of processes by now."""
+    return os.getpgid(child) == child
+
+
+def _checksum(path: Path) -> int | None:
+    """Return the checksum of a file, None if it is not there or not whole."""
+    try:
+        return checksum_of(path)
+    except (LfiMflowError, OSError):
+        return None
+
+
+def prepare(folder: Path) -> Path:
+    """Make what the commands need: events, a model, observed events and configurations.
+
+    It is done in this process, which so imports all that the commands import.
+    """
+    made = folder / "made"
+    made.mkdir()
+    (made / "train.toml").write_text(TRAIN)
+    (made / "sizes.toml").write_text(SIZES)
+    simulate = ("simulate", "polynomial-surface")
+    commands = (
+        (*simulate, "-n", "4000", "--seed", "1", "-o", "{made}/events.h5"),
+        (*simulate, "-n", "20", "--theta", "0.3", "--seed", "2", "-o", "{made}/observed.h5"),
+        (*CASES[1].arguments[:-1], "{made}/model.mflow"),
+        (*CASES[2].arguments[:-1], "{made}/posterior.nc"),
+        (*CASES[3].arguments[:-1], "{made}/closure.json"),
+    )
+    for arguments in commands:
+        words = [word.replace("{made}", str(made)) for word in arguments]
+        if run_command([*words, "--quiet"]) not in (0, 3):
+            raise SystemExit(f"failed: {words}")
+    return made
+
+
+def campaign(
+    kills: dict[str, int], seed: int, report: Callable[[dict[str, Count]], None] = lambda _: None
+) -> dict[str, Count]:
+    """Kill each command so many times.
+
+    Arguments:
+        kills: Number of kills by the name of the command.
+        seed: Seed of the moments.
+        report: Called with the counts so far, after each command.
+    """
+    rng, counts = np.random.default_rng(seed), {}
+    with tempfile.TemporaryDirectory() as name:
+        made = prepare(Path(name))
+        for case in CASES:
+            if not kills.get(case.name):
+                continue
+            runs = Campaign(case, made, Path(name), rng)
+            counts[case.name] = runs.count
+            number = 0
+            while runs.count.kills < kills[case.name]:
+                runs.kill(number)
+                number += 1
+            report(counts)
+    return counts
+
+
+def main() -> int:
+    """Read the command line and run the campaign."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=200, help="in total")
+    parser.add_argument("--of-workflow", type=int, default=12, help="of them, of the workflow")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--output", type=Path, required=True)
+    options = parser.parse_args()
+    names = [case.name for case in CASES if case.name != "workflow"]
+    share = -(-(options.kills - options.of_workflow) // len(names))
+    kills = dict.fromkeys(names, share) | {"workflow": options.of_workflow}
+    start = time.monotonic()
+
+    def save(counts: dict[str, Count]) -> None:
+        origin = {key: value for key, value in provenance().items() if key != "command"}
+        table = {
+            "kills": sum(count.kills for count in counts.values()),
+            "failures": sum(len(count.failures) for count in counts.values()),
+            "seed": options.seed,
+            "seconds": round(time.monotonic() - start),
+            "commands": {name: asdict(count) for name, count in counts.items()},
+            "provenance": origin | {"machine": platform.machine()},
+        }
+        with atomic_output(options.output) as temporary:
+            temporary.write_text(json.dumps(table, indent=1) + "\n")
+
+    counts = campaign(kills, options.seed, save)
+    for name, count in counts.items():
+        print(name, asdict(count))
+    return int(any(count.failures for count in counts.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
