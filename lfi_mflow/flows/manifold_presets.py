@@ -6,6 +6,7 @@ from typing import Any
 
 from lfi_mflow.charts import (
     PRESCRIBED,
+    AtlasChart,
     AutoencoderChart,
     ConformalChart,
     EncodedChart,
@@ -13,6 +14,8 @@ from lfi_mflow.charts import (
     Standardisation,
 )
 from lfi_mflow.errors import ConfigError, UnknownNameError
+from lfi_mflow.flows.atlas import AtlasFlow, AtlasFlowSettings
+from lfi_mflow.flows.atlas_latent import AtlasLatent
 from lfi_mflow.flows.flow import Flow
 from lfi_mflow.flows.manifold import ManifoldFlow
 from lfi_mflow.flows.preset import Preset, coupling_chart, latent_flow
@@ -102,6 +105,16 @@ def _rif(dimensions: Dimensions, settings: AutoencoderSettings) -> Flow:
         Standardisation(dimensions.data),
         _autoencoder(dimensions, settings),
         latent_flow(dimensions, settings),
+    )
+
+
+def _vq_flow(dimensions: Dimensions, settings: AtlasFlowSettings) -> Flow:
+    """Build a VQ-flow: charts around vector-quantised centres, conditional flow on each."""
+    d, n, charts = dimensions.data, dimensions.latent, settings.quantiser.charts
+    return AtlasFlow(
+        Standardisation(d),
+        AtlasChart(d, n, settings.chart, settings.quantiser),
+        AtlasLatent(n, dimensions.theta, charts, settings.latent),
     )
 
 
@@ -201,5 +214,15 @@ MANIFOLD_PRESETS: tuple[Preset[Any], ...] = (
         algorithms=("sequential", "penalised", "scandal"),
         settings=HypersurfaceSettings,
         build=_hypersurface,
+    ),
+    Preset(
+        name="vq-flow",
+        summary="atlas: several charts by vector quantisation, mixture of densities on them",
+        limits="each chart costs as much as one m-flow, in a step and in a density",
+        reference="hausdorff",
+        source="Sidheekh et al. 2022, arXiv:2203.11556",
+        algorithms=("atlas", "atlas-scandal", "atlas-charts"),
+        settings=AtlasFlowSettings,
+        build=_vq_flow,
     ),
 )
