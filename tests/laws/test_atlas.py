@@ -136,7 +136,7 @@ def test_the_volume_is_that_of_autograd(make_atlas, base, raising):
             J = torch.autograd.functional.jacobian(
                 lambda inner, row=row: flow.decode(torch.cat([row[:1], inner])[None])[0], row[1:]
             )
-            assert volume == pytest.approx(0.5 * torch.logdet(J.T @ J).item(), abs=1e-8)
+            assert volume.item() == pytest.approx(0.5 * torch.logdet(J.T @ J).item(), abs=1e-8)
 
 
 @torch.no_grad()
