@@ -186,7 +186,7 @@ class AtlasChart(Chart):
             spectrum, axes = torch.linalg.eigh((own - mean).T @ (own - mean) / len(own))
             scale = spectrum[-self.latent_dim :].mean().clamp_min(1e-12).sqrt()
             self.shift[chart], self.scale[chart] = mean, scale
-            self.rotation[chart] = axes.flip(-1)
+            self.rotation[chart] = _oriented(axes.flip(-1), own - mean, self.latent_dim)
 
     def _local(self, x: Tensor, chart: Tensor) -> Tensor:
         """Events in the frames of given charts: (B, d), (B,) -> (B, d)."""
@@ -212,3 +212,20 @@ class AtlasChart(Chart):
         padded = F.pad(flat, (0, self.data_dim - self.latent_dim))
         log_factor = special_conformal_log_factor(padded, self.bend(v)) + self.scale[chart].log()
         return log_det + self.latent_dim * log_factor
+
+
+def _oriented(axes: Tensor, centred: Tensor, n: int) -> Tensor:
+    """Choose the signs of principal axes by what the events look like from them: (d, d).
+
+    The first n point where the events reach farther, the others to where the manifold
+    bends. Neighbours then look alike, and what a chart has to know of its centre is smooth.
+
+    Arguments:
+        axes: Principal axes in columns, with shape (d, d).
+        centred: Events relative to their mean, with shape (N, d).
+        n: Dimension of the manifold.
+    """
+    local = centred @ axes
+    radius = local[:, :n].square().sum(dim=-1, keepdim=True)
+    bend = (local * (radius - radius.mean())).sum(dim=0)
+    return axes * torch.where(bend < 0, -1.0, 1.0)

@@ -39,12 +39,12 @@ class AtlasSettings:
 
     base: Base = "spline"
     raising: Raising = "padding"
-    layers: int = 3
+    layers: int = 2
     bins: int = 8
     bound: float = 6.0
     hidden: int = 64
     blocks: int = 1
-    tolerance: float = 0.1
+    tolerance: float = 0.05
 
     def __post_init__(self) -> None:
         """Check the values."""

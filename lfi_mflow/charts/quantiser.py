@@ -53,10 +53,10 @@ class QuantiserSettings:
         blocks: Number of their residual blocks.
     """
 
-    charts: int = 8
+    charts: int = 12
     embedding: int = 0
-    neighbours: int = 2
-    overlap: float = 0.2
+    neighbours: int = 1
+    overlap: float = 1.0
     decay: float = 0.99
     hidden: int = 32
     blocks: int = 1
@@ -66,7 +66,7 @@ class QuantiserSettings:
         for name, least in (("charts", 1), ("embedding", 0), ("hidden", 1), ("blocks", 1)):
             if getattr(self, name) < least:
                 raise ConfigError(f"{name} >= {least}", str(getattr(self, name)), "raise it")
-        if not 1 <= self.neighbours <= self.charts and self.charts > 1:
+        if not 1 <= self.neighbours <= self.charts:
             raise ConfigError(
                 f"neighbours from 1 to {self.charts}, the number of charts",
                 str(self.neighbours),
@@ -157,8 +157,7 @@ class VectorQuantiser(nn.Module):
     def members(self, z: Tensor) -> Tensor:
         """Whether standardised events belong to U_k: (B, d) -> (B, K)."""
         distances = self.distances(z)
-        count = min(self.settings.neighbours, self.settings.charts)
-        limit = distances.sort(dim=-1).values[..., count - 1, None]
+        limit = distances.sort(dim=-1).values[..., self.settings.neighbours - 1, None]
         # an event on a centre has d~_1 = 0, and would belong nowhere
         return (distances < (1 + self.settings.overlap) * limit) | (distances == limit)
 
