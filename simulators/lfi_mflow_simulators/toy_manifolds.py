@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,7 +43,8 @@ _STEP = 1e-30  # of complex differentiation: nothing cancels
 _PARAMETERS = (Parameter("phi", -math.pi, math.pi, unit="rad", latex=r"\varphi"),)
 _OBSERVABLES = tuple(Observable(name) for name in "xyz")
 
-Line = Callable[[NDArray[np.complex128]], tuple[NDArray[np.complex128], ...]]
+Line = Callable[[Any], tuple[Any, ...]]
+"""The three coordinates of a curve at t, which may be complex."""
 
 
 def _circle(x: float, y: float, z: float) -> Line:

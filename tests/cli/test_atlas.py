@@ -1,10 +1,12 @@
 """A model with an atlas, from simulation to report."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from lfi_mflow.cli.train import _say_what_was_revived
 from lfi_mflow.inference import ScoreFile
 
 CONFIG = """
@@ -124,3 +126,14 @@ def test_more_charts_than_events_are_one_line(model, folder, refused):
     line = refused(folder, "train", folder / "events.h5", *options)
     assert "at least as many different events as charts (5000), found 1800" in line
     assert "lower charts" in line
+
+
+def test_revived_charts_are_reported(capsys):
+    """Those of the epoch whose weights were kept."""
+    epochs = [{"validation_parts": {"usage": 0.7, "revived": count}} for count in (0.0, 2.0, 5.0)]
+    quantiser = {"name": "quantiser", "best_epoch": 1, "epochs": epochs}
+    other = {"name": "latent", "best_epoch": 0, "epochs": [{"validation_parts": {}}]}
+    _say_what_was_revived(SimpleNamespace(history={"phases": [quantiser, other]}))
+    said = capsys.readouterr().err
+    assert "phase 'quantiser': charts without events were moved 2 times" in said
+    assert "latent" not in said
