@@ -175,7 +175,7 @@ class AtlasChart(Chart):
         """
         members = self.quantiser.members(x)
         for chart in range(self.n_charts):
-            own = x[members[:, chart]].double().cpu()
+            own = x[members[:, chart]].cpu().double()
             if len(own) <= self.latent_dim:
                 raise ConfigError(
                     f"more than n = {self.latent_dim} events in each of {self.n_charts} charts",
