@@ -1,4 +1,4 @@
-"""A sphere and a torus, which no single chart covers, by atlases trained for a minute or two each."""
+"""A sphere, which no single chart covers, by an atlas trained for a minute."""
 
 import math
 
@@ -9,12 +9,11 @@ import torch
 from lfi_mflow.flows import Dimensions, build_flow
 from lfi_mflow.training import ResidentEvents, atlas, fit
 from lfi_mflow_simulators.sphere import Sphere
-from lfi_mflow_simulators.toy_manifolds import Torus
 
 pytestmark = pytest.mark.slow
 
 CELLS = 150
-THETA = {"sphere": np.array([[0.3, 1.0]]), "torus": np.array([[0.5]])}
+THETA = np.array([[0.3, 1.0]])
 
 
 def _sphere():
@@ -26,37 +25,23 @@ def _sphere():
     return x, np.full(len(x), 4 * math.pi / len(x))
 
 
-def _torus():
-    """Points on the torus and their areas."""
-    a, b = (values.ravel() for values in np.meshgrid(_angles(), _angles()))
-    rho = 2.0 + 0.8 * np.cos(b)
-    x = np.stack([rho * np.cos(a), rho * np.sin(a), 0.8 * np.sin(b)], axis=1)
-    return x, 0.8 * rho * (2 * math.pi / CELLS) ** 2
-
-
 def _angles():
     return (np.arange(CELLS) + 0.5) / CELLS * 2 * math.pi
 
 
-SURFACES = {"sphere": (Sphere(2), _sphere), "torus": (Torus(), _torus)}
-# a chart has to be flatter than half a circle, and the tube of the torus is narrow
-CHARTS, EPOCHS = {"sphere": 16, "torus": 32}, {"sphere": (10, 15), "torus": (20, 15)}
-
-
-@pytest.fixture(scope="module", params=SURFACES)
-def trained(request):
-    """A simulator at one parameter point, its surface and an atlas of it."""
-    simulator, surface = SURFACES[request.param]
-    theta = THETA[request.param]
+@pytest.fixture(scope="module")
+def trained():
+    """The simulator, an atlas of its events at one parameter point, and the surface."""
+    simulator, theta = Sphere(2), THETA
     drawn = simulator.simulate(np.repeat(theta, 10_000, axis=0), np.random.default_rng(1))
     x = torch.tensor(np.asarray(drawn.x)).float()
-    settings = {"quantiser": {"charts": CHARTS[request.param]}, "chart": {"base": "realnvp"}}
+    settings = {"quantiser": {"charts": 16}, "chart": {"base": "realnvp"}}
     with torch.random.fork_rng():
         torch.manual_seed(0)
         flow = build_flow("vq-flow", Dimensions(3, 2, 0), settings)
     events = ResidentEvents(x, torch.zeros(len(x), 0), validation_fraction=0.1, seed=1)
-    fit(flow, atlas(2, *EPOCHS[request.param], 250), events, seed=1)
-    points, areas = surface()
+    fit(flow, atlas(2, 10, 15, 250), events, seed=1)
+    points, areas = _sphere()
     with torch.no_grad():
         log_prob = flow.log_prob(torch.tensor(points).float(), torch.zeros(len(points), 0))
     exact = simulator.log_prob(points, theta)
