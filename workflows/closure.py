@@ -5,9 +5,12 @@
     python closure.py m-flow/training-1.json m-flow/closure-1.json -- --seed 10001
 
 What follows ``--`` is what ``lfi-mflow closure`` takes. The closure report gets the
-record of the training under ``"training"``, and two metrics that belong to studies:
+record of the training under ``"training"``, and metrics that belong to studies:
 ``standardised_error``, the mean distance of simulated events to their projection with
-every observable in units of its standard deviation, and ``training_seconds``.
+every observable in units of its standard deviation; ``reconstruction_mse``, the mean of the
+squared distance in the units of the observables; ``test_log_prob``, the mean log-density of the
+projections, if there is one; ``sample_mmd2``, the squared maximum mean discrepancy between
+events of model and simulator; and ``training_seconds``.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lfi_mflow.cli.main import cli
+from lfi_mflow.closure import posterior_mmd2
 from lfi_mflow.closure.evaluation import FlowEvaluator
 from lfi_mflow.files import atomic_output
 from lfi_mflow.flows import load_model
@@ -44,16 +48,30 @@ def test(training: Path, output: Path, arguments: list[str]) -> None:
         if "reconstruction_error" in report["metrics"]:
             truth = report["curves"]["surface"]["truth"]
             events = (np.array(truth[name], dtype=float) for name in ("x", "theta"))
-            report["metrics"]["standardised_error"] = {"value": _standardised_error(model, *events)}
+            report["metrics"] |= _of_events(model, *events)
+            generated = report["curves"]["surface"]["model"]
+            if generated:
+                pair = (np.array(cloud["x"], dtype=float) for cloud in (generated, truth))
+                report["metrics"]["sample_mmd2"] = {"value": posterior_mmd2(*pair)}
         report["metrics"]["training_seconds"] = {"value": record["seconds"]}
     with atomic_output(output) as temporary:
         temporary.write_text(json.dumps(report | {"training": record}) + "\n")
 
 
-def _standardised_error(model: Path, x: NDArray[np.float64], theta: NDArray[np.float64]) -> float:
-    """Mean distance of events (N, d) at theta (N, p) to their projection, in their spreads."""
-    residual = (x - FlowEvaluator(load_model(model).flow).project(x, theta)) / x.std(axis=0)
-    return float(np.linalg.norm(residual, axis=1).mean())
+def _of_events(
+    model: Path, x: NDArray[np.float64], theta: NDArray[np.float64]
+) -> dict[str, dict[str, float]]:
+    """Metrics of simulated events (N, d) at theta (N, p)."""
+    flow = load_model(model).flow
+    evaluator = FlowEvaluator(flow)
+    residual = x - evaluator.project(x, theta)
+    found = {
+        "standardised_error": np.linalg.norm(residual / x.std(axis=0), axis=1).mean(),
+        "reconstruction_mse": np.square(residual).sum(axis=1).mean(),
+    }
+    if "log_prob" not in flow.lacks:
+        found["test_log_prob"] = evaluator.log_prob(x, theta).mean()
+    return {name: {"value": float(value)} for name, value in found.items()}
 
 
 def main() -> None:

@@ -1,5 +1,8 @@
 """Injective maps from R^n into R^d, and the bijections they are made of."""
 
+from lfi_mflow.charts.affine import AffineCoupling, MaskedAffine
+from lfi_mflow.charts.atlas import AtlasChart, Cover
+from lfi_mflow.charts.atlas_settings import AtlasSettings
 from lfi_mflow.charts.bijection import Bijection, Composition, Leading
 from lfi_mflow.charts.chart import Chart
 from lfi_mflow.charts.conformal import (
@@ -17,10 +20,14 @@ from lfi_mflow.charts.hypersurface import HypersurfaceChart
 from lfi_mflow.charts.linear import Standardisation, TriangularLinear
 from lfi_mflow.charts.networks import NetworkSettings, ResidualNetwork
 from lfi_mflow.charts.prescribed import PRESCRIBED, SphereChart, TorusChart
+from lfi_mflow.charts.quantiser import QuantiserSettings, VectorQuantiser
 from lfi_mflow.charts.spline import RationalQuadraticSpline
 
 __all__ = [
     "PRESCRIBED",
+    "AffineCoupling",
+    "AtlasChart",
+    "AtlasSettings",
     "AutoencoderChart",
     "Bijection",
     "Chart",
@@ -30,11 +37,14 @@ __all__ = [
     "ConformalSettings",
     "CouplingChart",
     "CouplingSettings",
+    "Cover",
     "EncodedChart",
     "GeneratorChart",
     "HypersurfaceChart",
     "Leading",
+    "MaskedAffine",
     "NetworkSettings",
+    "QuantiserSettings",
     "RationalQuadraticSpline",
     "ResidualNetwork",
     "Rotation",
@@ -46,4 +56,5 @@ __all__ = [
     "Standardisation",
     "TorusChart",
     "TriangularLinear",
+    "VectorQuantiser",
 ]

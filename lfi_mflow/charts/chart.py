@@ -29,12 +29,15 @@ class Chart(nn.Module, ABC):
         bijection: The bijection f of R^d with g(u) = f(u, 0), None if there is none.
         prescribed: Whether it is known beforehand, in the units of the observables: then
             there is nothing to learn, and data must not be standardised for it.
+        numbered: Whether the first of its coordinates is the number of a chart, as in an
+            atlas; then they are no point of R^n.
 
     Raises:
         ConfigError: If n is not between 1 and d - 1.
     """
 
     prescribed: bool = False
+    numbered: bool = False
     theta_mean: Tensor
     theta_scale: Tensor
 

@@ -34,6 +34,8 @@ __all__ = [
     "Scaling",
     "Shift",
     "SpecialConformal",
+    "special_conformal",
+    "special_conformal_log_factor",
 ]
 
 
@@ -185,15 +187,15 @@ class SpecialConformal(ConformalBijection):
 
     def forward(self, z: Tensor, theta: Tensor | None = None) -> Tensor:
         """Map latents to data: (B, d) -> (B, d)."""
-        return _special(z, self.b)
+        return special_conformal(z, self.b)
 
     def inverse(self, x: Tensor, theta: Tensor | None = None) -> Tensor:
         """Map data to latents: (B, d) -> (B, d)."""
-        return _special(x, -self.b)
+        return special_conformal(x, -self.b)
 
     def log_factor(self, z: Tensor) -> Tensor:
         """Log-factor of dx/dz at latents: (B, d) -> (B,)."""
-        return -_denominator(z, self.b).squeeze(-1).log()
+        return special_conformal_log_factor(z, self.b)
 
 
 class ConformalChart(Chart):
@@ -258,14 +260,20 @@ class ConformalChart(Chart):
         return F.pad(u, (0, self.data_dim - self.latent_dim))
 
 
+def special_conformal(z: Tensor, b: Tensor) -> Tensor:
+    """Apply the special conformal map of b: (..., d), (d,) or (..., d) -> (..., d)."""
+    square = z.square().sum(dim=-1, keepdim=True)
+    return (z - square * b) / _denominator(z, b)
+
+
+def special_conformal_log_factor(z: Tensor, b: Tensor) -> Tensor:
+    """Log-factor of the special conformal map of b: (..., d), (d,) or (..., d) -> (...)."""
+    return -_denominator(z, b).squeeze(-1).log()
+
+
 def _denominator(z: Tensor, b: Tensor) -> Tensor:
     """Return 1 - 2 b.z + |b|^2 |z|^2, kept above zero: (..., d) -> (..., 1)."""
     square = z.square().sum(dim=-1, keepdim=True)
     along = (z * b).sum(dim=-1, keepdim=True)
-    return (1 - 2 * along + b.square().sum() * square).clamp_min(torch.finfo(z.dtype).tiny)
-
-
-def _special(z: Tensor, b: Tensor) -> Tensor:
-    """Apply the special conformal map of b: (..., d) -> (..., d)."""
-    square = z.square().sum(dim=-1, keepdim=True)
-    return (z - square * b) / _denominator(z, b)
+    length = b.square().sum(dim=-1, keepdim=True)
+    return (1 - 2 * along + length * square).clamp_min(torch.finfo(z.dtype).tiny)

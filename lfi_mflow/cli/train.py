@@ -228,6 +228,7 @@ def _report(model: Model, output: Path, seconds: float, *, as_json: bool) -> Non
     if dropped:
         where = ", ".join(f"{name}: {count}" for name, count in dropped.items())
         warn(f"events with NaN or infinite values were left out ({where})")
+    _say_what_was_revived(metadata)
     distance = _distance(metadata)
     _warn_of_divergence(metadata, distance)
     phases = [
@@ -258,6 +259,14 @@ def _report(model: Model, output: Path, seconds: float, *, as_json: bool) -> Non
         "seconds": seconds,
     }
     show_result(line, record, as_json=as_json)
+
+
+def _say_what_was_revived(metadata: ModelMetadata) -> None:
+    """Say how often a chart of an atlas had lost its events."""
+    for phase in metadata.history["phases"]:
+        revived = phase["epochs"][phase["best_epoch"]]["validation_parts"].get("revived", 0.0)
+        if revived:
+            log(f"phase {phase['name']!r}: charts without events were moved {revived:.0f} times")
 
 
 def _distance(metadata: ModelMetadata) -> float | None:

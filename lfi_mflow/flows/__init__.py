@@ -1,6 +1,8 @@
 """Densities built from a chart and a latent flow; one preset per name in the literature."""
 
 from lfi_mflow.flows.ambient import AmbientFlow
+from lfi_mflow.flows.atlas import AtlasFlow, AtlasFlowSettings
+from lfi_mflow.flows.atlas_latent import AtlasLatent
 from lfi_mflow.flows.contrasts import GenerativeAdversarialNetwork, VariationalAutoencoder
 from lfi_mflow.flows.flow import EncodedEvents, Flow, Reference
 from lfi_mflow.flows.latent import LatentFlow, LatentSettings
@@ -31,6 +33,9 @@ __all__ = [
     "PRESETS",
     "AmbientFlow",
     "AmbientSettings",
+    "AtlasFlow",
+    "AtlasFlowSettings",
+    "AtlasLatent",
     "AutoencoderSettings",
     "ConformalFlowSettings",
     "Denominator",

@@ -34,7 +34,8 @@ class EncodedEvents:
     """What the chart of a flow says of events.
 
     Arguments:
-        u: Latents, with shape (N, n).
+        u: What :meth:`Flow.latents` says of them: latents, with shape (N, n), or what an
+            atlas has in their place.
         distance: Distance of each event to its projection on the manifold, in
             the units of the observables, with shape (N,).
         log_constant: What the log-density is more than that of the latents, with
@@ -90,6 +91,14 @@ class Flow(nn.Module, ABC):
     def decode(self, u: Tensor, theta: Tensor | None = None) -> Tensor:
         """Events of latents: (B, n) -> (B, d); theta (B, p) if the flow is conditional."""
 
+    def latents(self, x: Tensor, theta: Tensor | None = None) -> Tensor:
+        """What :meth:`log_prob_latent` needs of events (B, d), free of theta: (B, n).
+
+        It is where the flow encodes them, except on an atlas, where an event may lie on
+        several charts: there it has as many columns as it takes to say how.
+        """
+        return self.encode(x, theta)
+
     @abstractmethod
     def encode_events(self, x: Tensor, theta: Tensor | None = None) -> EncodedEvents:
         """What the chart says of events (N, d); theta (N, p) if the flow is conditional."""
@@ -99,7 +108,7 @@ class Flow(nn.Module, ABC):
         """The log-density of latents, and all of log p(x | theta) that depends on theta.
 
         Arguments:
-            u: Latents, with shape (..., n).
+            u: Latents as :meth:`latents` gives them, with shape (..., n).
             theta: Parameters, with shape (..., p); leading shapes broadcast.
 
         Returns:

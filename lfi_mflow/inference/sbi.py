@@ -124,7 +124,7 @@ class TrainableFlowEstimator(FlowEstimator):
         self._check_input_shape(input)
         self._check_condition_shape(condition)
         with torch.no_grad():
-            u = self.net.encode(self._native(input))
+            u = self.net.latents(self._native(input))
         return -self.net.log_prob_latent(u, self._native(condition))
 
 

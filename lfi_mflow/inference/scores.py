@@ -127,12 +127,9 @@ def score_batch(
 def _evaluate(flow: Flow, x: Tensor, theta: Tensor | None) -> dict[str, Tensor]:
     """Run the flow over one batch; the volume term only if it is needed."""
     scores = {}
-    if theta is None or "log_prob" in flow.lacks:
-        u = flow.encode(x, theta)
-    else:
-        encoded = flow.encode_events(x, theta)
-        u = encoded.u
-        scores["log_prob"] = encoded.log_constant + flow.log_prob_latent(u, theta)
+    if theta is not None and "log_prob" not in flow.lacks:
+        scores["log_prob"] = flow.log_prob(x, theta)
+    u = flow.encode(x, theta)
     projection = flow.decode(u, theta)
     distance = torch.linalg.vector_norm(x - projection, dim=-1)
     return {"latent": u, "projection": projection, "distance": distance, **scores}

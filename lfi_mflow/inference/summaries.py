@@ -98,7 +98,7 @@ def _per_event(
             f"events of shape (N, {flow.data_dim})", f"shape {events.shape}", "one column each"
         )
     like = next(flow.parameters())
-    encode = flow.standardise_events if isinstance(flow, RatioEstimator) else flow.encode
+    encode = flow.standardise_events if isinstance(flow, RatioEstimator) else flow.latents
     parts = []
     for start in range(0, len(events), _BATCH):
         with torch.no_grad():

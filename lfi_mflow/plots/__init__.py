@@ -1,5 +1,6 @@
 """Figures: records in, ``matplotlib.figure.Figure`` out; no global state."""
 
+from lfi_mflow.plots.atlas import atlas_figure
 from lfi_mflow.plots.corner import contour_figure, corner_figure
 from lfi_mflow.plots.coverage import coverage_figure
 from lfi_mflow.plots.gallery import FIGURES, posterior_figures
@@ -20,6 +21,7 @@ __all__ = [
     "PointCloud",
     "PosteriorCurve",
     "SampleRow",
+    "atlas_figure",
     "contour_figure",
     "corner_figure",
     "coverage_figure",

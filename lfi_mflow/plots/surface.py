@@ -65,7 +65,7 @@ def surface_figure(
     for array in points:
         if array.ndim != 2 or array.shape[1] != len(labels):
             raise DataError(f"points of shape (N, {len(labels)})", f"{array.shape}", "check d")
-    points, axis_labels = _at_most_three(points, labels)
+    points, axis_labels = at_most_three(points, labels)
     limits = point_limits(points)
     spatial = len(axis_labels) == 3
     figure = new_figure(5.1 * len(clouds), 5.2 if spatial else 4.8)
@@ -159,7 +159,7 @@ def point_limits(points: Sequence[Array]) -> Array:
     return np.stack([low - margin, high + margin], axis=1)
 
 
-def _at_most_three(
+def at_most_three(
     points: Sequence[Array], labels: Sequence[str]
 ) -> tuple[list[Array], Sequence[str]]:
     """Rotate to the leading principal components where there are more than three axes."""

@@ -17,6 +17,7 @@ from lfi_mflow.inference import generates_events, predictive_check
 from lfi_mflow.plots import name_label
 from lfi_mflow.provenance import provenance
 from lfi_mflow.report import observed_sections, sections
+from lfi_mflow.report.atlas_section import atlas_section
 from lfi_mflow.report.cautions import (
     Caution,
     closure_cautions,
@@ -40,6 +41,7 @@ _TITLES = {
     "closure": "Closure",
     "warnings": "Warnings",
     "manifold": "Manifold",
+    "atlas": "Atlas",
     "posterior": "Posterior",
     "calibration": "Calibration",
     "observed": "Observed events",
@@ -93,11 +95,13 @@ def render_report(
         cautions += posterior_cautions(posterior.summary(), flat, _prior(model))
         observed = _observed(model, posterior, names, observables)
     labels = dict(zip(events.parameter_names, names, strict=True))
+    surface = curves.get("surface") or _model_surface(model)
     blocks = [
         _key_section(model, closure),
         sections.metrics_section(closure),
         sections.cautions_section(cautions),
-        sections.surface_section(curves.get("surface") or _model_surface(model), observables),
+        sections.surface_section(surface, observables),
+        atlas_section(model.flow, surface, metadata.history, observables),
         sections.posterior_section(curves.get("posterior", []), labels),
         sections.calibration_section(curves, names),
         *observed,

@@ -30,7 +30,7 @@ from lfi_mflow.geometry import (
 )
 from lfi_mflow.training.events import Batch
 from lfi_mflow.training.manifold_objectives import PenalisedLikelihood
-from lfi_mflow.training.objective import chart_of, check_positive
+from lfi_mflow.training.objective import chart_of, check_positive, one_chart_of
 
 __all__ = ["FreeForm", "NormalisedAutoencoder", "RectangularFlow"]
 
@@ -57,7 +57,7 @@ class _Surrogate(PenalisedLikelihood, ABC):
         """The events: (B, d) -> (B, d).
 
         Raises:
-            ConfigError: If the density of the flow is none of its chart, or the chart has
+            ConfigError: If the density of the flow is none of one chart, or the chart has
                 fewer dimensions than there are random vectors.
         """
         if flow.reference != "hausdorff":
@@ -66,6 +66,7 @@ class _Surrogate(PenalisedLikelihood, ABC):
                 f"one whose density refers to {flow.reference!r}",
                 "choose another model or objective",
             )
+        one_chart_of(flow)
         if self.probes > flow.latent_dim:
             raise ConfigError(
                 f"probes <= n = {flow.latent_dim}", str(self.probes), "lower their number"

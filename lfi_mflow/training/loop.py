@@ -286,6 +286,8 @@ class _PhaseRun:
         norm = nn.utils.clip_grad_norm_(self.part.parameters(), self.phase.clip)
         self.optimiser.found_inf = (~norm.isfinite()).float()  # type: ignore[attr-defined]
         self.optimiser.step()
+        with torch.no_grad():
+            self.objective.after_step(self.flow, batch)
         return loss.detach(), norm
 
     def _mean_loss(self, batch: Batch) -> Tensor:

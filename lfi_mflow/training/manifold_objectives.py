@@ -87,7 +87,7 @@ class LatentLikelihood(Objective):
 
     def prepare(self, flow: Flow, x: Tensor, theta: Tensor) -> Tensor:
         """Latents of events: (B, d) -> (B, n)."""
-        return flow.encode(x, theta)
+        return flow.latents(x, theta)
 
     def begin(self, flow: Flow, batch: Batch) -> None:
         """Fit the standardisation of latents and parameters."""
@@ -119,7 +119,7 @@ class Likelihood(Objective):
     def begin(self, flow: Flow, batch: Batch) -> None:
         """Fit the standardisation of latents and parameters, with the chart as it starts."""
         with torch.no_grad():
-            u = flow.encode(batch.prepared, batch.theta)
+            u = flow.latents(batch.prepared, batch.theta)
             flow.latent.standardise(u, batch.theta, batch.weight)
 
     def loss(self, flow: Flow, batch: Batch, generator: torch.Generator) -> Tensor:

@@ -19,7 +19,7 @@ from lfi_mflow.errors import ConfigError
 from lfi_mflow.flows import Flow
 from lfi_mflow.training.events import Batch
 
-__all__ = ["Measures", "Objective", "Part", "chart_of", "check_positive"]
+__all__ = ["Measures", "Objective", "Part", "chart_of", "check_positive", "one_chart_of"]
 
 Part = Literal["chart", "latent", "all"]
 Measures = Literal["loss", "surrogate"]
@@ -66,6 +66,9 @@ class Objective(ABC):
     def loss(self, flow: Flow, batch: Batch, generator: torch.Generator) -> Tensor:
         """Loss of each event, with shape (B,); what is random comes from the generator."""
 
+    def after_step(self, flow: Flow, batch: Batch) -> None:  # noqa: B027 - few have it
+        """Move what follows the training events without a gradient, after each step."""
+
     def validate(self, flow: Flow, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """What is recorded of validation events, each with shape (B,).
 
@@ -88,6 +91,20 @@ def chart_of(flow: Flow) -> Chart:
             "train its density only, or choose a model that learns a manifold",
         )
     return flow.chart
+
+
+def one_chart_of(flow: Flow) -> Chart:
+    """Return the chart of a flow whose latents are points of R^n.
+
+    Raises:
+        ConfigError: If it has none, or an atlas of several.
+    """
+    chart = chart_of(flow)
+    if chart.numbered:
+        raise ConfigError(
+            "a model with one chart", "one with an atlas", "choose another model or objective"
+        )
+    return chart
 
 
 def check_positive(name: str, value: float) -> None:

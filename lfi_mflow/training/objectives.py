@@ -14,6 +14,7 @@ from torch.func import functional_call
 from lfi_mflow.errors import ConfigError
 from lfi_mflow.flows import Flow, GenerativeAdversarialNetwork, VariationalAutoencoder
 from lfi_mflow.geometry import sinkhorn_divergence
+from lfi_mflow.training.atlas_objectives import Membership, VectorQuantisation
 from lfi_mflow.training.events import Batch
 from lfi_mflow.training.injective_objectives import (
     FreeForm,
@@ -27,7 +28,13 @@ from lfi_mflow.training.manifold_objectives import (
     PenalisedLikelihood,
     Reconstruction,
 )
-from lfi_mflow.training.objective import Objective, Part, chart_of, check_positive
+from lfi_mflow.training.objective import (
+    Objective,
+    Part,
+    chart_of,
+    check_positive,
+    one_chart_of,
+)
 from lfi_mflow.training.ratio_objectives import Alice, Alices, BalancedNre, NreA, NreC
 
 __all__ = [
@@ -38,6 +45,7 @@ __all__ = [
     "FreeForm",
     "LatentLikelihood",
     "Likelihood",
+    "Membership",
     "NormalisedAutoencoder",
     "Objective",
     "Part",
@@ -46,6 +54,7 @@ __all__ = [
     "RectangularFlow",
     "Scandal",
     "Transport",
+    "VectorQuantisation",
 ]
 
 
@@ -113,7 +122,7 @@ class _Generative(Objective, ABC):
 
         That is where every chart starts, whether it has an encoder or not.
         """
-        chart_of(flow)
+        one_chart_of(flow)
         axes = batch.prepared[:, : flow.latent_dim]
         flow.latent.standardise(axes, batch.theta, batch.weight)
 
@@ -248,6 +257,8 @@ OBJECTIVES: Mapping[str, type[Objective]] = {
     "free-form": FreeForm,
     "nae": NormalisedAutoencoder,
     "rectangular": RectangularFlow,
+    "vector-quantisation": VectorQuantisation,
+    "membership": Membership,
     "nre-a": NreA,
     "nre-c": NreC,
     "bnre": BalancedNre,

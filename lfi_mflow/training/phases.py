@@ -26,6 +26,9 @@ __all__ = [
     "alice",
     "alices",
     "alternating",
+    "atlas",
+    "atlas_charts",
+    "atlas_scandal",
     "bnre",
     "chart",
     "density",
@@ -46,7 +49,7 @@ __all__ = [
 ]
 
 CHART_RATE, LATENT_RATE, ALL_RATE, ADVERSARIAL_RATE = 2e-2, 5e-3, 2e-3, 1e-3
-RATIO_RATE = 1e-2
+RATIO_RATE, ATLAS_RATE = 1e-2, 1e-2
 
 
 @dataclass(frozen=True)
@@ -234,6 +237,38 @@ def transport(epochs: int = 8, batch_size: int = 500) -> tuple[Phase, ...]:
     return (Phase("transport", "transport", epochs, batch_size, ALL_RATE),)
 
 
+def atlas(
+    quantiser_epochs: int = 5,
+    chart_epochs: int = 20,
+    latent_epochs: int = 15,
+    batch_size: int = 500,
+) -> tuple[Phase, ...]:
+    """Return training of an atlas: where its charts lie, what they cover, then the density."""
+    return (
+        Phase("quantiser", "vector-quantisation", quantiser_epochs, batch_size, ALL_RATE),
+        Phase("chart", "membership", chart_epochs, batch_size, ATLAS_RATE),
+        Phase("latent", "latent-likelihood", latent_epochs, batch_size, LATENT_RATE),
+    )
+
+
+def atlas_charts(
+    quantiser_epochs: int = 5, chart_epochs: int = 20, batch_size: int = 500
+) -> tuple[Phase, ...]:
+    """Return the manifold phases of an atlas alone."""
+    return atlas(quantiser_epochs, chart_epochs, batch_size=batch_size)[:2]
+
+
+def atlas_scandal(
+    quantiser_epochs: int = 5,
+    chart_epochs: int = 20,
+    latent_epochs: int = 15,
+    batch_size: int = 500,
+) -> tuple[Phase, ...]:
+    """Return training of an atlas with the simulator's joint score in the density phase."""
+    *charts, density = atlas(quantiser_epochs, chart_epochs, latent_epochs, batch_size)
+    return *charts, dataclasses.replace(density, objective="scandal")
+
+
 def elbo(epochs: int = 30, batch_size: int = 500) -> tuple[Phase, ...]:
     """Return training of a variational autoencoder."""
     return (Phase("elbo", "elbo", epochs, batch_size, ALL_RATE),)
@@ -285,6 +320,9 @@ ALGORITHMS: Mapping[str, Callable[[], tuple[Phase, ...]]] = {
     "free-form": free_form,
     "nae": nae,
     "rectangular": rectangular,
+    "atlas": atlas,
+    "atlas-charts": atlas_charts,
+    "atlas-scandal": atlas_scandal,
     "nre-a": nre_a,
     "nre-c": nre_c,
     "bnre": bnre,
