@@ -60,7 +60,7 @@ class _Attempt:
     Arguments:
         lift: Name of the coordinates.
         k: Number of neighbours.
-        axes: Number q of local principal axes.
+        cut: Whether there are more local principal axes than entered.
         votes: The n of each point, with shape (M,).
         gap: Typical factor by which the widths drop after the favourite n.
         widths: Typical widths of all directions, with shape (q,).
@@ -68,7 +68,7 @@ class _Attempt:
 
     lift: str
     k: int
-    axes: int
+    cut: bool
     votes: NDArray[np.int64]
     gap: float
     widths: Array
@@ -107,7 +107,7 @@ class LocalRelations:
         largest: Largest number of neighbours.
     """
 
-    places: int = 20
+    places: int = 12
     largest: int = _NEIGHBOURS[-1]
     name: ClassVar[str] = "relations"
 
@@ -128,16 +128,15 @@ class LocalRelations:
     def _attempts(self, points: Points) -> list[_Attempt]:
         """Look for relations at all scales in all coordinates."""
         most = min(self.largest, int(_LARGEST_SHARE * len(points)))
-        sizes = [k for k in _NEIGHBOURS if k < most] + [most]
         attempts = []
         for lift, z in points.lifts.items():
             rows = np.random.default_rng(_SEED).permutation(len(z))[: self.places]
             finder = NearestNeighbors(n_neighbors=most).fit(z)
             neighbours = finder.kneighbors(z[rows], return_distance=False)
-            for k in sizes:
+            for k in _sizes(z.shape[1], most):
                 clouds = [z[row[:k]] for row in neighbours]
                 attempts.append(_attempt(lift, clouds, points))
-                if attempts[-1].clear or _axes(k) >= 1.5 * z.shape[1]:
+                if attempts[-1].clear and not attempts[-1].cut:
                     break
         return attempts
 
@@ -145,12 +144,20 @@ class LocalRelations:
 def _best(attempts: list[_Attempt]) -> _Attempt:
     """Choose an attempt: the clear one with most relations, else the one with the clearest drop.
 
-    Relations that are met exactly exist; that others were not found proves nothing.
+    Relations that are met exactly exist; that others were not found proves nothing. Where
+    axes were cut off, thin directions of the manifold may be lost with them.
     """
-    clear = [attempt for attempt in attempts if attempt.clear]
+    clear = [attempt for attempt in attempts if attempt.clear and not attempt.cut]
     if clear:
         return min(clear, key=lambda attempt: (attempt.favourite, -attempt.merit))
     return max(attempts, key=lambda attempt: attempt.merit)
+
+
+def _sizes(rank: int, most: int) -> list[int]:
+    """Return the numbers of neighbours that are tried, up to somewhat more than all axes need."""
+    needed = int(_PER_MONOMIAL * rank * (rank + 3) / 2) + 1
+    sizes = {min(k, most) for k in (*_NEIGHBOURS, needed) if k <= 3 * needed}
+    return sorted(sizes)
 
 
 def relation_widths(x: Array, degree: int, axes: int, accuracy: float) -> Array:
@@ -218,7 +225,8 @@ def _attempt(lift: str, clouds: list[Array], points: Points) -> _Attempt:
     gap = float(np.exp(np.median([row[favourite - 1] for row in drops if len(row) >= favourite])))
     shown = min(map(len, widths))
     typical = np.exp(np.median([np.log(row[:shown]) for row in widths], axis=0))
-    return _Attempt(lift, k, axes, votes, max(gap, 1.0), typical)
+    cut = shown < clouds[0].shape[1]
+    return _Attempt(lift, k, cut, votes, max(gap, 1.0), typical)
 
 
 def _drops(first: Array, second: Array, r: int) -> Array:

@@ -29,6 +29,7 @@ _RANK_TOLERANCE = 1e-5  # spread of the last axis that counts, relative to the f
 _FEW_VALUES = 50  # a column with fewer different values is discrete
 _LARGEST_EXPONENT = 20.0  # beyond it, an exponential is all tail
 _ANGLE = "rad"
+_SEED = 577215
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,10 @@ def prepare_points(
 
 def _without_duplicates(x: Array) -> tuple[Array, tuple[str, ...]]:
     """Leave out repeated points: their distance is zero at any dimension."""
-    unique, first = np.unique(x, axis=0, return_index=True)
+    direction = np.random.default_rng(_SEED).standard_normal(x.shape[1])
+    unique, first = np.unique(
+        (x / np.abs(x).max(axis=0).clip(1e-300)) @ direction, return_index=True
+    )
     if len(unique) < LEAST_POINTS:
         raise DataError(
             f"at least {LEAST_POINTS} different points to estimate a dimension",

@@ -1,9 +1,16 @@
 """Objectives, phases and the one optimisation loop."""
 
 from lfi_mflow.training.checkpoint import Checkpoint, CheckpointFile
+from lfi_mflow.training.dimension import (
+    DIMENSION_ESTIMATORS,
+    QUICK_ESTIMATORS,
+    estimate_dimension,
+    read_points,
+)
 from lfi_mflow.training.events import Batch, ResidentEvents, StreamedEvents, TrainingEvents
 from lfi_mflow.training.history import EpochRecord, History, PhaseRecord
 from lfi_mflow.training.loop import Progress, ProgressCallback, fit
+from lfi_mflow.training.noise_slope import NoiseSlope
 from lfi_mflow.training.objective import Objective
 from lfi_mflow.training.objectives import (
     OBJECTIVES,
@@ -44,13 +51,16 @@ from lfi_mflow.training.phases import (
     transport_alternating,
 )
 from lfi_mflow.training.ratio_objectives import Alice, Alices, BalancedNre, NreA, NreC
+from lfi_mflow.training.reconstruction_elbow import ReconstructionElbow
 from lfi_mflow.training.run import RunConfig, read_run_config, resolve_device, train_model
 from lfi_mflow.training.shared_chart import density_only
 from lfi_mflow.training.weights import WeightUse, check_weights
 
 __all__ = [
     "ALGORITHMS",
+    "DIMENSION_ESTIMATORS",
     "OBJECTIVES",
+    "QUICK_ESTIMATORS",
     "Adversarial",
     "Alice",
     "Alices",
@@ -64,6 +74,7 @@ __all__ = [
     "History",
     "LatentLikelihood",
     "Likelihood",
+    "NoiseSlope",
     "NormalisedAutoencoder",
     "NreA",
     "NreC",
@@ -74,6 +85,7 @@ __all__ = [
     "Progress",
     "ProgressCallback",
     "Reconstruction",
+    "ReconstructionElbow",
     "RectangularFlow",
     "ResidentEvents",
     "RunConfig",
@@ -93,12 +105,14 @@ __all__ = [
     "density_only",
     "density_scandal",
     "elbo",
+    "estimate_dimension",
     "fit",
     "free_form",
     "nae",
     "nre_a",
     "nre_c",
     "penalised",
+    "read_points",
     "read_run_config",
     "rectangular",
     "resolve_device",
