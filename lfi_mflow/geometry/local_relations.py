@@ -41,8 +41,8 @@ __all__ = ["LocalRelations", "relation_widths"]
 
 Array = NDArray[np.float64]
 
-_LEAST_WIDTH = 1e-7  # relative to the widest direction; narrower is zero
-_RIDGE = 1e-9  # least standard deviation of a relation
+_LEAST_WIDTH = 1e-8  # relative to the widest direction; narrower is zero
+_RIDGE = 1e-10  # least standard deviation of a relation
 _PER_MONOMIAL = 2.0  # neighbours for each monomial
 _NEIGHBOURS = (32, 128, 512, 1500, 4000)
 _LARGEST_SHARE = 0.25  # of all points that may be neighbours
