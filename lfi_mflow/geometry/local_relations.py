@@ -48,6 +48,7 @@ _NEIGHBOURS = (32, 128, 512, 1500, 4000)
 _LARGEST_SHARE = 0.25  # of all points that may be neighbours
 _KNOWN_GAP = 2.0  # what first degree sees of a drop counts up to this factor
 _CLEAR = 10.0  # a drop by this factor that all points agree on needs no further attempts
+_LIKE = 0.6  # of the logarithm of the largest drop, for a drop of a like size
 _VAGUE = 2.0  # a smaller drop is not to be relied upon
 _FILLS = 2.5  # without a larger drop, the manifold fills its linear span
 _SEED = 271828
@@ -220,7 +221,7 @@ def _attempt(lift: str, clouds: list[Array], points: Points) -> _Attempt:
         first, second = (relation_widths(cloud, one, axes, points.rounding) for one in (1, 2))
         widths.append(second)
         drops.append(_drops(first, second, cloud.shape[1])[: points.rank])
-    votes = np.array([int(np.argmax(row)) + 1 for row in drops])
+    votes = np.array([_vote(row) for row in drops])
     favourite = int(np.bincount(votes).argmax())
     gap = float(np.exp(np.median([row[favourite - 1] for row in drops if len(row) >= favourite])))
     shown = min(map(len, widths))
@@ -233,12 +234,23 @@ def _drops(first: Array, second: Array, r: int) -> Array:
     """Logarithms of the factors by which widths of second degree drop after n = 1 ...
 
     A drop that first degree sees as well may be one of curvature, and counts less. Where
-    all directions are known, that they are all along the manifold is possible, too: it is
-    taken to be so if the widths drop nowhere by as much as ``_FILLS``.
+    all directions are known and none is much narrower than the others, they may all be
+    along the manifold: it is taken to be so if the widths drop nowhere by ``_FILLS``.
     """
     seen = np.clip(-np.diff(np.log(first)), 0.0, np.log(_KNOWN_GAP))
     drops = -np.diff(np.log(second)) - seen
-    return np.append(drops, np.log(_FILLS)) if len(second) == r else drops
+    fills = len(second) == r and second[0] < _CLEAR * second[-1]
+    return np.append(drops, np.log(_FILLS)) if fills else drops
+
+
+def _vote(drops: Array) -> int:
+    """Return the n after which the widths drop.
+
+    Of several clear drops of a like size it is the last: thin directions are directions,
+    if others are met by relations as much more exactly.
+    """
+    like = np.flatnonzero(drops >= max(_LIKE * drops.max(), np.log(_CLEAR)))
+    return int(like[-1] if len(like) else np.argmax(drops)) + 1
 
 
 def _log_weights(attempt: _Attempt, rank: int) -> Array:

@@ -20,9 +20,8 @@ def write(tmp_path):
         path = tmp_path / name
         observables = tuple(Observable(f"x{index}") for index in range(x.shape[1]))
         events = Events(theta=np.zeros((len(x), 0)), x=x, **columns)
-        write_events(
-            path, [events], EventMetadata(parameters=(), observables=observables), force=True
-        )
+        metadata = EventMetadata(parameters=(), observables=observables)
+        write_events(path, metadata, [events], force=True)
         return path
 
     return write

@@ -32,9 +32,19 @@ def torus(n: int, size: int, rng: np.random.Generator) -> Array:
 
 
 def waves(n: int, size: int, rng: np.random.Generator) -> Array:
-    """Draw uniformly from a cube with n + 2 random waves, a period or so long, on it."""
+    """Draw uniformly from a cube with n + 2 random waves on it, whose phase varies by 0.6 rad."""
+    return _waves(n, size, rng, 1.0)
+
+
+def ripples(n: int, size: int, rng: np.random.Generator) -> Array:
+    """Draw from waves that are half as long."""
+    return _waves(n, size, rng, 2.0)
+
+
+def _waves(n: int, size: int, rng: np.random.Generator, number: float) -> Array:
+    """Draw from waves of a wave number."""
     u = rng.uniform(-1.0, 1.0, (size, n))
-    direction = 2.0 * rng.standard_normal((n, n + 2)) / np.sqrt(n)
+    direction = number * rng.standard_normal((n, n + 2)) / np.sqrt(n)
     return np.concatenate([u, np.sin(u @ direction)], axis=1)
 
 
@@ -49,6 +59,7 @@ MANIFOLDS: Mapping[str, Callable[[int, int, np.random.Generator], Array]] = {
     "sphere": sphere,
     "torus": torus,
     "waves": waves,
+    "ripples": ripples,
     "paraboloid": paraboloid,
 }
 
