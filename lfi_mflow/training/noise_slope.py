@@ -43,6 +43,7 @@ class NoiseSlope:
     Arguments:
         widths: Standard deviations of the noise, of points with unit variances.
         epochs: Epochs of each training.
+        batch_size: Events of a step.
         events: Number of points that are trained on.
         seed: Seed of noise and training.
 
@@ -52,6 +53,7 @@ class NoiseSlope:
 
     widths: tuple[float, ...] = (0.03, 0.05, 0.1)
     epochs: int = 15
+    batch_size: int = 250
     events: int = 20_000
     seed: int = 0
     name: ClassVar[str] = "lidl"
@@ -91,7 +93,7 @@ class NoiseSlope:
             flow = build_flow("af", Dimensions(data=rank, latent=rank, theta=0), {})
         nothing = torch.zeros(len(z), 0)
         events = ResidentEvents(noisy, nothing, validation_fraction=0.1, seed=self.seed)
-        fit(flow, density(self.epochs), events, seed=self.seed)
+        fit(flow, density(self.epochs, self.batch_size), events, seed=self.seed)
         with torch.no_grad():
             found = [flow.log_prob(block, nothing[: len(block)]) for block in z[:4000].split(1000)]
         return torch.cat(found).double().numpy()

@@ -32,6 +32,14 @@ def test_linear_and_curved_manifolds_are_found_exactly(manifold, few, kind, n, d
     assert np.argmax(estimate.log_weights) + 1 == n
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["linear", "sphere", "torus"])
+@pytest.mark.parametrize("n", [6, 8, 10])
+def test_ten_dimensions_in_a_hundred_are_found_exactly(manifold, kind, n):
+    x = manifold(kind, n, 100, 50_000)
+    assert LocalRelations().estimate(prepare_points(x)).value == n
+
+
 def test_the_width_of_a_sphere_across_is_zero_and_along_it_is_not(manifold):
     x = manifold("sphere", 3, 4, 3000)
     cap = x[np.argsort(((x - x[0]) ** 2).sum(axis=1))[:100]]
