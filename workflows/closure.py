@@ -5,9 +5,11 @@
     python closure.py m-flow/training-1.json m-flow/closure-1.json -- --seed 10001
 
 What follows ``--`` is what ``lfi-mflow closure`` takes. The closure report gets the
-record of the training under ``"training"``, and two metrics that belong to studies:
+record of the training under ``"training"``, and metrics that belong to studies:
 ``standardised_error``, the mean distance of simulated events to their projection with
-every observable in units of its standard deviation, and ``training_seconds``.
+every observable in units of its standard deviation; ``kl_divergence``, the mean over
+simulated events of what the exact log-density is larger, where both are per volume of
+the manifold; and ``training_seconds``.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from numpy.typing import NDArray
 from lfi_mflow.cli.main import cli
 from lfi_mflow.closure.evaluation import FlowEvaluator
 from lfi_mflow.flows import load_model
+from lfi_mflow.simulation import get_simulator
 
 
 def test(training: Path, output: Path, arguments: list[str]) -> None:
@@ -43,7 +46,13 @@ def test(training: Path, output: Path, arguments: list[str]) -> None:
         if "reconstruction_error" in report["metrics"]:
             truth = report["curves"]["surface"]["truth"]
             events = (np.array(truth[name], dtype=float) for name in ("x", "theta"))
-            report["metrics"]["standardised_error"] = {"value": _standardised_error(model, *events)}
+            x, theta = events
+            report["metrics"]["standardised_error"] = {
+                "value": _standardised_error(model, x, theta)
+            }
+            divergence = _divergence(model, x, theta)
+            if divergence is not None:
+                report["metrics"]["kl_divergence"] = {"value": divergence}
         report["metrics"]["training_seconds"] = {"value": record["seconds"]}
     output.write_text(json.dumps(report | {"training": record}) + "\n")
 
@@ -52,6 +61,19 @@ def _standardised_error(model: Path, x: NDArray[np.float64], theta: NDArray[np.f
     """Mean distance of events (N, d) at theta (N, p) to their projection, in their spreads."""
     residual = (x - FlowEvaluator(load_model(model).flow).project(x, theta)) / x.std(axis=0)
     return float(np.linalg.norm(residual, axis=1).mean())
+
+
+def _divergence(model: Path, x: NDArray[np.float64], theta: NDArray[np.float64]) -> float | None:
+    """Mean of log p(x | theta) - log p_model(x | theta), None where they cannot be compared."""
+    trained = load_model(model)
+    source = trained.metadata.events
+    if trained.flow.reference != "hausdorff" or source.simulator is None:
+        return None
+    simulator = get_simulator(source.simulator, dict(source.settings))
+    if not hasattr(simulator, "log_prob"):
+        return None
+    exact = np.asarray(simulator.log_prob(x, theta))
+    return float((exact - FlowEvaluator(trained.flow).log_prob(x, theta)).mean())
 
 
 def main() -> None:

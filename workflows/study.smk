@@ -14,7 +14,7 @@ STUDY = Path(workflow.basedir)
 SCRIPTS = STUDY.parent
 ROWS = {name: config["rows"][name] for name in config["select"] or config["rows"]}
 SEEDS = config["seeds"]
-OF_STUDIES = ("standardised_error", "training_seconds")  # added by closure.py
+OF_STUDIES = ("standardised_error", "kl_divergence", "training_seconds")  # added by closure.py
 TARGETS = ["table.md", "table.csv", *config["figures"]]
 
 PYTHON = sys.executable
