@@ -89,7 +89,7 @@ def command(
     if not as_json:
         _show(found)
     line = (
-        f"{events}: n = {found.value} ± {found.uncertainty:.2g} of d = {found.data_dim}, from "
+        f"{events}: n = {found.value} ± {found.uncertainty:.2f} of d = {found.data_dim}, from "
         f"{found.n_points:,} events"
     )
     show_result(line, record, as_json=as_json)
@@ -116,7 +116,7 @@ def estimate_for_training(events: Path, *, drop_nonfinite: bool) -> int:
     for words in found.cautions:
         warn(words)
     log(
-        f"latent dimension n = {found.value} ± {found.uncertainty:.2g} of d = {found.data_dim}: "
+        f"latent dimension n = {found.value} ± {found.uncertainty:.2f} of d = {found.data_dim}: "
         f"{estimates}"
     )
     return found.value

@@ -48,12 +48,12 @@ def _log_weights(points: Points, value: float, error: float) -> Array:
 
 
 def _cautions(name: str, value: float, points: Points) -> tuple[str, ...]:
-    """Say where the estimate is known to be too small."""
+    """Say where the estimate is known to be off, too small as a rule."""
     if value < _SPARSE:
         return ()
     return (
-        f"{name} sees too few dimensions where points are sparse: {value:.1f} of {len(points):,} "
-        "points is a lower bound",
+        f"{name} is off by up to a quarter, as a rule too small: {len(points):,} points are sparse "
+        f"in {value:.0f} dimensions and more",
     )
 
 

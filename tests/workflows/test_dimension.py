@@ -51,8 +51,8 @@ def test_the_table_marks_wrong_answers(script, records, tmp_path):
     table = script("dimension/table.py")
     lines = table.markdown(records).splitlines()
     assert lines[0] == "The answer is n for 1 of 2 manifolds."
-    assert lines[4] == "| sphere | 3 | 2,000 | 2 | 2 ± 0 | 3 | 1.9 ± 0.05 | 2 |"
-    assert "| 3 | **2 ± 0** |" in lines[5]
+    assert lines[4] == "| sphere | 3 | 2,000 | 2 | 2 ± 0.00 | 3 | 1.9 ± 0.05 | 1.5 |"
+    assert "| 3 | **2 ± 0.00** |" in lines[5]
     table.write_csv(tmp_path / "table.csv", records)
     with (tmp_path / "table.csv").open() as handle:
         rows = list(csv.DictReader(handle))

@@ -44,7 +44,7 @@ def markdown(records: Sequence[Record]) -> str:
     ]
     for record in records:
         right = record["latent_dim"] == record["n"]
-        answer = f"{record['latent_dim']} ± {record['uncertainty']:.1g}"
+        answer = f"{record['latent_dim']} ± {record['uncertainty']:.2f}"
         cells = [
             record["manifold"],
             str(record["data_dim"]),
@@ -52,7 +52,7 @@ def markdown(records: Sequence[Record]) -> str:
             str(record["n"]),
             answer if right else f"**{answer}**",
             *(estimate(record, name) for name in names),
-            f"{sum(record['cpu_seconds'].values()):.0f}",
+            f"{sum(record['cpu_seconds'].values()):.1f}",
         ]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
