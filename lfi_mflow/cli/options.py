@@ -52,7 +52,7 @@ def read_latent_dim(
     """Read a dimension n >= 1, or the word ``auto``."""
     if text is None or text == AUTO:
         return text
-    n: int = click.IntRange(min=1).convert(text, parameter, context)
+    n: int | None = click.IntRange(min=1)(text, parameter, context)
     return n
 
 
