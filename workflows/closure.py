@@ -9,8 +9,9 @@ record of the training under ``"training"``, and metrics that belong to studies:
 ``standardised_error``, the mean distance of simulated events to their projection with
 every observable in units of its standard deviation; ``reconstruction_mse``, the mean of the
 squared distance in the units of the observables; ``test_log_prob``, the mean log-density of the
-projections, if there is one; ``sample_mmd2``, the squared maximum mean discrepancy between
-events of model and simulator; and ``training_seconds``.
+projections, if there is one; ``kl_divergence``, the mean over simulated events of what the exact
+log-density is larger, where both are per volume of the manifold; ``sample_mmd2``, the squared
+maximum mean discrepancy between events of model and simulator; and ``training_seconds``.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from lfi_mflow.closure import posterior_mmd2
 from lfi_mflow.closure.evaluation import FlowEvaluator
 from lfi_mflow.files import atomic_output
 from lfi_mflow.flows import load_model
+from lfi_mflow.simulation import get_simulator
 
 
 def test(training: Path, output: Path, arguments: list[str]) -> None:
@@ -48,7 +50,11 @@ def test(training: Path, output: Path, arguments: list[str]) -> None:
         if "reconstruction_error" in report["metrics"]:
             truth = report["curves"]["surface"]["truth"]
             events = (np.array(truth[name], dtype=float) for name in ("x", "theta"))
-            report["metrics"] |= _of_events(model, *events)
+            x, theta = events
+            report["metrics"] |= _of_events(model, x, theta)
+            divergence = _divergence(model, x, theta)
+            if divergence is not None:
+                report["metrics"]["kl_divergence"] = {"value": divergence}
             generated = report["curves"]["surface"]["model"]
             if generated:
                 pair = (np.array(cloud["x"], dtype=float) for cloud in (generated, truth))
@@ -72,6 +78,19 @@ def _of_events(
     if "log_prob" not in flow.lacks:
         found["test_log_prob"] = evaluator.log_prob(x, theta).mean()
     return {name: {"value": float(value)} for name, value in found.items()}
+
+
+def _divergence(model: Path, x: NDArray[np.float64], theta: NDArray[np.float64]) -> float | None:
+    """Mean of log p(x | theta) - log p_model(x | theta), None where they cannot be compared."""
+    trained = load_model(model)
+    source = trained.metadata.events
+    if trained.flow.reference != "hausdorff" or source.simulator is None:
+        return None
+    simulator = get_simulator(source.simulator, dict(source.settings))
+    if not hasattr(simulator, "log_prob"):
+        return None
+    exact = np.asarray(simulator.log_prob(x, theta))
+    return float((exact - FlowEvaluator(trained.flow).log_prob(x, theta)).mean())
 
 
 def main() -> None:

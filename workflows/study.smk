@@ -18,6 +18,7 @@ OF_STUDIES = (  # added by closure.py
     "standardised_error",
     "reconstruction_mse",
     "test_log_prob",
+    "kl_divergence",
     "sample_mmd2",
     "training_seconds",
 )

@@ -21,6 +21,7 @@ COMMANDS = {
     "resample": "resample",
     "morph": "morph",
     "models": "models",
+    "dimension": "dimension",
     "train": "train",
     "infer": "infer",
     "limits": "limits",

@@ -15,6 +15,7 @@ from lfi_mflow.errors import ConfigError, InputError
 from lfi_mflow.files import check_output, locked_output
 
 __all__ = [
+    "AUTO",
     "FILE",
     "claim_output",
     "config_option",
@@ -27,6 +28,7 @@ __all__ = [
     "mapping_options",
     "output_option",
     "prior_option",
+    "read_latent_dim",
     "read_point",
     "recorded_simulator_option",
     "seed_option",
@@ -39,6 +41,20 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 FILE = click.Path(path_type=Path)
 """A path; whether the file is there is checked by what reads it, with a better message."""
+
+
+AUTO = "auto"
+"""The word for a dimension that is estimated."""
+
+
+def read_latent_dim(
+    context: click.Context, parameter: click.Parameter, text: str | None
+) -> int | str | None:
+    """Read a dimension n >= 1, or the word ``auto``."""
+    if text is None or text == AUTO:
+        return text
+    n: int | None = click.IntRange(min=1)(text, parameter, context)
+    return n
 
 
 def example(*commands: str) -> str:

@@ -16,6 +16,7 @@ from lfi_mflow.cli.columns import imported_mapping
 from lfi_mflow.cli.console import log, show_result, warn
 from lfi_mflow.cli.interruption import command_line, resumable, typed_arguments
 from lfi_mflow.cli.options import (
+    AUTO,
     FILE,
     claim_output,
     config_option,
@@ -25,11 +26,12 @@ from lfi_mflow.cli.options import (
     json_option,
     limited_threads,
     output_option,
+    read_latent_dim,
     threads_option,
 )
 from lfi_mflow.cli.progress import both, training
 from lfi_mflow.cli.tensorboard import curves, tensorboard_option
-from lfi_mflow.errors import InputError, StorageError, TrainingError
+from lfi_mflow.errors import ConfigError, InputError, StorageError, TrainingError
 
 if TYPE_CHECKING:
     import torch
@@ -45,6 +47,7 @@ __all__ = ["command"]
         "lfi-mflow train events.h5 -o model.mflow",
         "lfi-mflow train events.h5 --model me-flow --algorithm alternating -o model.mflow",
         "lfi-mflow train events.h5 --config run.toml --epochs 30 --seed 2 -o model.mflow",
+        "lfi-mflow train events.h5 --latent-dim auto -o model.mflow",
         "lfi-mflow train events.h5 --resume -o model.mflow",
         "lfi-mflow train background.h5 --chart-of signal.mflow -o background.mflow",
         "torchrun --nproc-per-node 2 -m lfi_mflow train events.h5 --resume -o model.mflow",
@@ -59,8 +62,10 @@ __all__ = ["command"]
 @click.option("--epochs", type=click.IntRange(min=1), help="Epochs of every phase.")
 @click.option(
     "--latent-dim",
-    type=click.IntRange(min=1),
-    help="Dimension n of the manifold.  [default: what the event file says]",
+    callback=read_latent_dim,
+    metavar="N|auto",
+    help="Dimension n of the manifold; auto estimates it, as lfi-mflow dimension does.  [default: "
+    "what the event file says]",
 )
 @click.option(
     "--chart-of",
@@ -156,7 +161,7 @@ def _train_share(
     from lfi_mflow.flows import load_model
     from lfi_mflow.training import check_weights, density_only, drop_checkpoint, train_model
 
-    config = _configuration(options)
+    config = _with_estimate(_configuration(options), events, options)
     shared = options["chart_of"]
     chart_of = None if shared is None else load_model(shared)
     if chart_of is not None:
@@ -205,13 +210,35 @@ def _configuration(options: dict[str, Any]) -> RunConfig:
 
     path = options["config_path"]
     config = RunConfig() if path is None else read_run_config(path)
-    given = {
-        name: options[name] for name in ("model", "latent_dim", "seed") if options[name] is not None
-    }
+    given = {name: options[name] for name in ("model", "seed") if options[name] is not None}
+    if options["latent_dim"] not in (None, AUTO):
+        given["latent_dim"] = options["latent_dim"]
     if options["algorithm"] is not None:
         given |= {"algorithm": options["algorithm"], "phases": None}
     config = dataclasses.replace(config, **given)
     return config if options["epochs"] is None else config.with_epochs(options["epochs"])
+
+
+def _with_estimate(config: RunConfig, events: Path, options: dict[str, Any]) -> RunConfig:
+    """Put the estimated dimension into the configuration, if it is asked for.
+
+    Raises:
+        ConfigError: If the model learns no manifold.
+    """
+    if options["latent_dim"] != AUTO:
+        return config
+    from lfi_mflow.cli.dimension import estimate_for_training
+    from lfi_mflow.flows import get_preset
+
+    if get_preset(config.model).ambient:
+        raise ConfigError(
+            "a model that learns a manifold, with --latent-dim auto",
+            f"{config.model}, which takes all dimensions",
+            "leave --latent-dim out",
+        )
+    with limited_threads(options["threads"]):
+        n = estimate_for_training(events, drop_nonfinite=options["drop_nonfinite"])
+    return dataclasses.replace(config, latent_dim=n)
 
 
 def _save(model: Model, output: Path) -> None:

@@ -3,6 +3,7 @@
 from lfi_mflow.plots.atlas import atlas_figure
 from lfi_mflow.plots.corner import contour_figure, corner_figure
 from lfi_mflow.plots.coverage import coverage_figure
+from lfi_mflow.plots.dimension import dimension_figure
 from lfi_mflow.plots.gallery import FIGURES, posterior_figures
 from lfi_mflow.plots.limits import limit_contour_figure, limit_profile_figure
 from lfi_mflow.plots.off_manifold import off_manifold_figure
@@ -25,6 +26,7 @@ __all__ = [
     "contour_figure",
     "corner_figure",
     "coverage_figure",
+    "dimension_figure",
     "limit_contour_figure",
     "limit_profile_figure",
     "name_label",

@@ -1,10 +1,17 @@
 """Objectives, phases and the one optimisation loop."""
 
 from lfi_mflow.training.checkpoint import Checkpoint, CheckpointFile, drop_checkpoint
+from lfi_mflow.training.dimension import (
+    DIMENSION_ESTIMATORS,
+    QUICK_ESTIMATORS,
+    estimate_dimension,
+    read_points,
+)
 from lfi_mflow.training.distributed import Ranks, joined, own_device
 from lfi_mflow.training.events import Batch, ResidentEvents, TrainingEvents
 from lfi_mflow.training.history import EpochRecord, History, PhaseRecord
 from lfi_mflow.training.loop import Progress, ProgressCallback, fit
+from lfi_mflow.training.noise_slope import NoiseSlope
 from lfi_mflow.training.objective import Objective
 from lfi_mflow.training.objectives import (
     OBJECTIVES,
@@ -51,6 +58,7 @@ from lfi_mflow.training.phases import (
     transport_alternating,
 )
 from lfi_mflow.training.ratio_objectives import Alice, Alices, BalancedNre, NreA, NreC
+from lfi_mflow.training.reconstruction_elbow import ReconstructionElbow
 from lfi_mflow.training.run import RunConfig, read_run_config, resolve_device, train_model
 from lfi_mflow.training.shared_chart import density_only
 from lfi_mflow.training.streamed_events import StreamedEvents
@@ -58,7 +66,9 @@ from lfi_mflow.training.weights import WeightUse, check_weights
 
 __all__ = [
     "ALGORITHMS",
+    "DIMENSION_ESTIMATORS",
     "OBJECTIVES",
+    "QUICK_ESTIMATORS",
     "Adversarial",
     "Alice",
     "Alices",
@@ -74,6 +84,7 @@ __all__ = [
     "LatentLikelihood",
     "Likelihood",
     "Membership",
+    "NoiseSlope",
     "NormalisedAutoencoder",
     "NreA",
     "NreC",
@@ -85,6 +96,7 @@ __all__ = [
     "ProgressCallback",
     "Ranks",
     "Reconstruction",
+    "ReconstructionElbow",
     "RectangularFlow",
     "ResidentEvents",
     "RunConfig",
@@ -109,6 +121,7 @@ __all__ = [
     "density_scandal",
     "drop_checkpoint",
     "elbo",
+    "estimate_dimension",
     "fit",
     "free_form",
     "joined",
@@ -117,6 +130,7 @@ __all__ = [
     "nre_c",
     "own_device",
     "penalised",
+    "read_points",
     "read_run_config",
     "rectangular",
     "resolve_device",

@@ -18,7 +18,10 @@ from lfi_mflow.training import RunConfig, read_run_config
 yaml = pytest.importorskip("yaml", reason="Snakemake, which brings it, is not installed")
 
 WORKFLOWS = Path(__file__).parents[2] / "workflows"
-STUDIES = ("polynomial_surface", "circle", "lorenz", "instability", "higgs_eft", "atlas")
+STUDIES = (
+    *("polynomial_surface", "circle", "lorenz", "instability", "higgs_eft", "atlas"),
+    "injective",
+)
 NO_ROWS = {"literature.toml", "published.toml"}
 SNAKEMAKE = shutil.which("snakemake", path=Path(sys.executable).parent)
 
@@ -108,6 +111,7 @@ def test_the_rules_fit_together(study, tmp_path):
         pytest.param("circle", ["circle.png"], marks=pytest.mark.slow),
         pytest.param("lorenz", ["attractor.png"], marks=pytest.mark.slow),
         pytest.param("atlas", ["samples.png", "atlas.png"], marks=pytest.mark.slow),
+        pytest.param("injective", [], marks=pytest.mark.slow),
         pytest.param(
             "higgs_eft",
             ["posterior-theta1.png", "posterior-theta2.png"],

@@ -10,6 +10,7 @@ import pytest
 from lfi_mflow.cli.main import main
 from lfi_mflow.errors import UnknownNameError
 from lfi_mflow.flows import load_model
+from lfi_mflow_simulators.polynomial_surface import PolynomialSurface
 
 RUN = """
 [settings.chart]
@@ -88,6 +89,12 @@ def test_a_training_that_ends_is_tested(train, closure, tmp_path):
     projected = flow.project(flow.standardisation.mean.new_tensor(x)).detach().double().numpy()
     error = np.sqrt((((x - projected) / np.sqrt(x.var(axis=0))) ** 2).sum(axis=1)).mean()
     assert report["metrics"]["standardised_error"]["value"] == pytest.approx(error, rel=1e-5)
+    theta = np.array(report["curves"]["surface"]["truth"]["theta"])
+    exact = PolynomialSurface().log_prob(x, theta)
+    tensors = (flow.standardisation.mean.new_tensor(values) for values in (x, theta))
+    model = flow.log_prob(*tensors).detach().double().numpy()
+    divergence = report["metrics"]["kl_divergence"]["value"]
+    assert divergence == pytest.approx((exact - model).mean(), rel=1e-4)
 
 
 def test_a_row_takes_the_chart_of_another(train, script, events, tmp_path):

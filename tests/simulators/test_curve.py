@@ -1,4 +1,4 @@
-"""Curves and a torus that no single chart covers."""
+"""Curves that no single chart covers."""
 
 import math
 
@@ -7,7 +7,7 @@ import pytest
 
 from lfi_mflow.errors import UnknownNameError
 from lfi_mflow.simulation import check_simulator
-from lfi_mflow_simulators.toy_manifolds import CURVES, Curve, Torus
+from lfi_mflow_simulators.curve import CURVES, Curve
 
 each_curve = pytest.mark.parametrize("shape", CURVES)
 PHI = np.array([[0.7]])
@@ -27,11 +27,9 @@ def walk(shape, count=40_000):
     return np.concatenate(middles), np.concatenate(lengths)
 
 
-@pytest.mark.parametrize(
-    "simulator", [*(Curve(shape) for shape in CURVES), Torus()], ids=[*CURVES, "torus"]
-)
-def test_conforms(simulator):
-    assert len(check_simulator(simulator)) == 9
+@each_curve
+def test_conforms(shape):
+    assert len(check_simulator(Curve(shape))) == 9
 
 
 @each_curve
@@ -50,19 +48,6 @@ def test_events_of_a_curve_follow_its_density(shape):
     mean, spread = mass @ x, np.sqrt(mass @ x**2 - (mass @ x) ** 2)
     assert (np.abs(drawn.mean(axis=0) - mean) < 5 * spread / 200 + 1e-12).all()
     np.testing.assert_allclose(drawn.std(axis=0), spread, rtol=0.03, atol=1e-12)
-
-
-def test_the_density_of_the_torus_integrates_to_one():
-    R, r = 2.0, 0.8
-    angles = (np.arange(400) + 0.5) / 400 * 2 * math.pi
-    a, b = (values.ravel() for values in np.meshgrid(angles, angles))
-    rho = R + r * np.cos(b)
-    x = np.stack([rho * np.cos(a), rho * np.sin(a), r * np.sin(b)], axis=1)
-    density = np.exp(Torus().log_prob(x, PHI))
-    area = r * rho * (2 * math.pi / 400) ** 2
-    assert (density * area).sum() == pytest.approx(1.0, abs=1e-9)
-    drawn = Torus().simulate(np.tile(PHI, (40_000, 1)), np.random.default_rng(1)).x
-    assert drawn.mean(axis=0) == pytest.approx((density * area) @ x, abs=0.03)
 
 
 @each_curve

@@ -1,17 +1,11 @@
-r"""Curves and a torus in space that no single chart covers, with their exact densities.
+r"""Curves in space that no single chart covers, with their exact densities.
 
 A curve gamma(t) of one or two components, t from -pi to pi, has events at
 
     t ~ von Mises(phi, 1),   p(x | phi) = p(t | phi) / (C |gamma'(t)|)
 
 on one of its C components, each as likely as the other, a density with respect to arc length.
-A torus has two angles,
-
-    a ~ von Mises(phi, 1),  b ~ von Mises(0, 0.7),
-    p(x | phi) = p(a | phi) p(b) / (r (R + r cos b)),
-
-a density with respect to area. The parameter phi moves where events are frequent; the
-manifold stays.
+The parameter phi moves where events are frequent; the manifold stays.
 
 References:
     S. Sidheekh et al., VQ-Flows: Vector Quantized Local Normalizing Flows, 2022,
@@ -32,10 +26,9 @@ from scipy.special import i0e
 from lfi_mflow.errors import UnknownNameError
 from lfi_mflow.simulation import Array, Events, Observable, Parameter
 
-__all__ = ["CURVES", "Curve", "Torus"]
+__all__ = ["CURVES", "Curve"]
 
 _CONCENTRATION = 1.0
-_TUBE_CONCENTRATION = 0.7
 _NOISE = 0.1
 _GRID = 4000
 _SPACING = 2 * math.pi / (_GRID - 1)
@@ -143,58 +136,6 @@ class Curve:
         """Derivatives by t: (N,), (N,) -> (N, 3)."""
         both = np.stack([_derivatives(line, t) for line in self._lines])
         return np.asarray(both[component, np.arange(len(t))])
-
-
-class Torus:
-    """Simulator of events on a torus in space, with its exact likelihood.
-
-    Arguments:
-        radius: Distance R of the middle of the tube from the axis.
-        tube: Radius r of the tube.
-    """
-
-    name = "torus"
-    parameters = _PARAMETERS
-    observables = _OBSERVABLES
-    manifold_dim: int | None = 2
-
-    def __init__(self, radius: float = 2.0, tube: float = 0.8) -> None:
-        self._radius, self._tube = radius, tube
-
-    def simulate(self, theta: Array, rng: np.random.Generator) -> Events:
-        """Simulate one event per row of ``theta``, with shape (N, 1)."""
-        theta = np.asarray(theta, dtype=float)
-        a = rng.vonmises(theta[:, 0], _CONCENTRATION)
-        b = rng.vonmises(0.0, _TUBE_CONCENTRATION, len(a))
-        rho = self._radius + self._tube * np.cos(b)
-        x = np.stack([rho * np.cos(a), rho * np.sin(a), self._tube * np.sin(b)], axis=1)
-        return Events(theta=theta, x=x)
-
-    def log_prob(self, x: Array, theta: Array) -> Array:
-        """Exact log-density per area of the torus, with shape (N,).
-
-        Events off the torus count as the point of it nearest to them.
-
-        Arguments:
-            x: Events, with shape (N, 3).
-            theta: Parameters, with shape (N, 1); one row serves all events.
-        """
-        x = np.asarray(x, dtype=float)
-        a = np.arctan2(x[:, 1], x[:, 0])
-        b = np.arctan2(x[:, 2], np.hypot(x[:, 0], x[:, 1]) - self._radius)
-        area = self._tube * (self._radius + self._tube * np.cos(b))
-        around = _log_von_mises(a - np.asarray(theta, dtype=float)[:, 0], _CONCENTRATION)
-        return np.asarray(around + _log_von_mises(b, _TUBE_CONCENTRATION) - np.log(area))
-
-    def distance(self, x: Array) -> Array:
-        """Distance to the torus: (N, 3) -> (N,)."""
-        x = np.asarray(x, dtype=float)
-        ring = np.hypot(x[:, 0], x[:, 1]) - self._radius
-        return np.asarray(np.abs(np.hypot(ring, x[:, 2]) - self._tube))
-
-    def perturb(self, x: Array, rng: np.random.Generator) -> Array:
-        """Add normal noise of standard deviation 0.1 to every observable, the shape kept."""
-        return np.asarray(x + _NOISE * rng.standard_normal(np.shape(x)))
 
 
 def _points(line: Line, t: Array) -> Array:
