@@ -24,7 +24,7 @@ __all__ = ["MaximumLikelihood", "TwoNearestNeighbours", "neighbour_distances"]
 Array = NDArray[np.float64]
 
 _QUERIES = 1000
-_TOO_LARGE = 0.07  # relative systematic error where the estimate is too large (measured)
+_TOO_LARGE = 0.07  # relative systematic error where the estimate is too large, by judgement
 _TOO_SMALL = 0.25  # where it is too small, for n = 10; it grows with n
 _SPARSE = 8.0  # above it the estimates are known to be too small
 _FIRST_SEED = 1729

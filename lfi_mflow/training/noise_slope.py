@@ -28,7 +28,7 @@ from lfi_mflow.training.phases import density
 
 __all__ = ["NoiseSlope"]
 
-_SYSTEMATIC = 0.12  # relative, of the densities (measured)
+_SYSTEMATIC = 0.12  # relative, of the densities, by judgement
 _LEAST_ERROR = 0.25
 
 
