@@ -169,7 +169,7 @@ def _change_node(node: Any, rng: Rng) -> Any:
         index = int(rng.integers(len(node)))
         changed = [*node[:index], _change_node(node[index], rng), *node[index + 1 :]]
         return changed + node if rng.random() < 0.1 else changed
-    if isinstance(node, int | float) and rng.random() < 0.3:
+    if isinstance(node, int | float) and abs(node) < 1e300 and rng.random() < 0.3:
         return float(node) * float(rng.choice([-1.0, 0.5, 1e3, 1e9]))
     if rng.random() < 0.02:
         return json.loads("[" * 900 + "]" * 900)

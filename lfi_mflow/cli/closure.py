@@ -125,18 +125,17 @@ def simulator_of(model: Model, name: str | None, settings: dict[str, Any]) -> Si
     from lfi_mflow.simulation import get_recorded_simulator, get_simulator
 
     events = model.metadata.events
-    if name is None:
-        if events.simulator is None:
-            raise ConfigError(
-                "a simulator to test the model with",
-                "a model of imported events, which names none",
-                "give --simulator NAME",
-            )
-        merged = {**events.settings, **settings}
-        name = events.simulator
-        simulator = get_recorded_simulator(name, merged)
+    if name is None and events.simulator is None:
+        raise ConfigError(
+            "a simulator to test the model with",
+            "a model of imported events, which names none",
+            "give --simulator NAME",
+        )
+    if events.simulator is not None and name in (None, events.simulator):
+        recorded = {**events.settings, **settings}
+        simulator = get_recorded_simulator(events.simulator, recorded, name)
     else:
-        simulator = get_simulator(name, settings)
+        simulator = get_simulator(str(name), settings)
     for what, wanted, found in (
         ("observables", events.observables, simulator.observables),
         ("parameters", events.parameters, simulator.parameters),
@@ -145,7 +144,7 @@ def simulator_of(model: Model, name: str | None, settings: dict[str, Any]) -> Si
         if expected != names:
             raise ModelMismatchError(
                 f"a simulator with the model's {what} {', '.join(expected)}",
-                f"{', '.join(names) or 'none'} of {name}",
+                f"{', '.join(names) or 'none'} of {name or events.simulator}",
                 "name the simulator that the model was trained on",
             )
     return simulator

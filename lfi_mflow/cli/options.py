@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
+from lfi_mflow.cli.voice import speaks
 from lfi_mflow.errors import ConfigError, InputError
 from lfi_mflow.files import check_output, locked_output
 
@@ -70,7 +71,8 @@ def output_option(meaning: str) -> Callable[[F], F]:
 def claim_output(output: Path, *inputs: Path, force: bool) -> None:
     """Check that the output may be written, before any work is done.
 
-    Until the command ends, no other one may write it.
+    Until the command ends, no other one may write it; of processes that torchrun started,
+    the first one writes.
 
     Raises:
         InputError: If it exists and ``force`` is false, cannot be written, is
@@ -82,7 +84,7 @@ def claim_output(output: Path, *inputs: Path, force: bool) -> None:
                 "an output that is none of the inputs", str(output), "choose another name"
             )
     context = click.get_current_context(silent=True)
-    if context is not None:
+    if context is not None and speaks():
         context.with_resource(locked_output(output))
     check_output(output, force=force)
 

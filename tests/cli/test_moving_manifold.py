@@ -60,6 +60,7 @@ def test_closure_says_what_cannot_be_tested(run, files, tmp_path):
     sizes = tmp_path / "sizes.toml"
     sizes.write_text("test_events = 50\nsurface_points = 50\n")
     closure = ["closure", files["m.mflow"], "--config", sizes, "--threads", 1]
+    closure += ["--simulator", f"{lorenz.__file__}:Lorenz"]
     result = run(*closure, "-o", tmp_path / "c.json", "--json")
     assert result.status == 0, result.err
     record = json.loads(result.out)

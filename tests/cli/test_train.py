@@ -194,6 +194,7 @@ def test_losses_that_are_not_finite_are_an_error_that_says_why(run, study, tmp_p
 @pytest.mark.parametrize(("distance", "warnings"), [(0.9, 1), (1.02, 1), (1.04, 2)])
 def test_a_phase_that_got_worse_is_told(capsys, distance, warnings):
     phase = {"name": "all", "objective": "likelihood", "best_epoch": 1, "diverged": True}
+    phase["epochs"] = []
     training = {"plane_distance": 1.0, "centre_distance": 3.0}
     metadata = SimpleNamespace(history={"phases": [phase]}, preset="m-flow", training=training)
     _warn_of_divergence(metadata, distance)

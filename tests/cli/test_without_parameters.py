@@ -22,7 +22,18 @@ def test_from_simulation_to_report(run, study, folder):
     commands = (
         ["simulate", simulator, "-n", 1500, "--set", "window=[10, 1000]", "-o", events],
         ["train", events, "--config", study.config, "--threads", 1, "-o", model],
-        ["closure", model, "--config", sizes, "--threads", 1, "-o", closure],
+        [
+            "closure",
+            model,
+            "--simulator",
+            simulator,
+            "--config",
+            sizes,
+            "--threads",
+            1,
+            "-o",
+            closure,
+        ],
         ["report", model, closure, "-o", folder / "r.html"],
         ["score", model, events, "-o", folder / "s.h5"],
     )

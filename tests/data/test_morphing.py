@@ -45,7 +45,7 @@ def _read(path):
 def test_a_file_is_morphed_as_its_events_are(
     write, path, tmp_path, events, same_events, monkeypatch
 ):
-    monkeypatch.setattr(store.EventFile.blocks, "__defaults__", (300,))
+    monkeypatch.setattr(store.EventFile.blocks, "__defaults__", (300, None))
     write(events)
     made = morph_events(path, tmp_path / "out.h5", (0.5, -0.2), rates=RATES)
     expected = morph(events, np.array([0.5, -0.2]), RATES)

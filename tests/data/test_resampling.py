@@ -35,7 +35,7 @@ def _read(path):
 
 
 def test_draws_follow_the_weights(write, path, tmp_path, monkeypatch):
-    monkeypatch.setattr(store.EventFile.blocks, "__defaults__", (700,))  # several blocks
+    monkeypatch.setattr(store.EventFile.blocks, "__defaults__", (700, None))  # several blocks
     weight = np.random.default_rng(1).random(N) ** 2
     drawn = write(
         weight, score=np.arange(2.0 * N).reshape(N, 2), latent=np.arange(N)[:, None] + 0.0

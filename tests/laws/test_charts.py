@@ -22,6 +22,7 @@ from lfi_mflow.charts import (
     EncodedChart,
     GeneratorChart,
     HypersurfaceChart,
+    Leading,
     MaskedAffine,
     NetworkSettings,
     Rotation,
@@ -92,6 +93,7 @@ BIJECTIONS = {
     Composition: lambda d, scaling: Composition(
         [TriangularLinear(d), scaling(d), TriangularLinear(d)]
     ),
+    Leading: lambda d, scaling: Leading(scaling(2), 2),
     Rotation: lambda d, scaling: Rotation(d),
     Scaling: lambda d, scaling: Scaling(d),
     Shift: lambda d, scaling: Shift(d),

@@ -63,6 +63,7 @@ CLASSIFIERS, JOINT_RATIOS = {"nre-a", "nre-c", "bnre"}, {"alice", "alices"}
 RATIOS = CLASSIFIERS | JOINT_RATIOS
 # what the models have for themselves that flows are compared with
 ATLAS = {"vector-quantisation", "membership"}
+CHART = {"reconstruction", "distance"}
 CONTRASTS = {"elbo", "adversarial"} | RATIOS | ATLAS
 NO_RATIO = set(OBJECTIVES) - RATIOS
 
@@ -72,12 +73,12 @@ FLOWS = {
     "af": FlowCase(
         {"latent": SMALL_LATENT},
         [(2, 2, 1), (3, 3, 0)],
-        refuses=CONTRASTS | SURROGATES | {"reconstruction", "penalised-likelihood", "transport"},
+        refuses=CONTRASTS | SURROGATES | CHART | {"penalised-likelihood", "transport"},
     ),
     "fom": FlowCase(
         {"manifold": "sphere", "latent": SMALL_LATENT},
         [(2, 1, 1), (3, 2, 2)],
-        refuses=CONTRASTS | {"reconstruction"},
+        refuses=CONTRASTS | CHART,
     ),
     "m-flow": FlowCase(
         {"chart": SMALL_CHART, "latent": SMALL_LATENT}, MANIFOLDS, refuses=CONTRASTS
@@ -151,10 +152,7 @@ FLOWS = {
         {"decoder": SMALL_NETWORK, "discriminator": SMALL_NETWORK, "latent": SMALL_LATENT},
         MANIFOLDS,
         exact_left_inverse=False,
-        refuses=NEEDS_DENSITY
-        | RATIOS
-        | ATLAS
-        | {"reconstruction", "latent-likelihood", "scandal", "elbo"},
+        refuses=NEEDS_DENSITY | RATIOS | ATLAS | CHART | {"latent-likelihood", "scandal", "elbo"},
         unmoved={"transport": ("discriminator.",)},
     ),
     **{

@@ -292,9 +292,12 @@ def weighted_and_repeated(make_events):
 DRAW = {"transport", "elbo", "adversarial", "free-form", "nae"}
 # losses of models that are no flows on a chart; for their weights see test_ratio_models.py
 RATIOS = {"nre-a", "nre-c", "bnre", "alice", "alices"}
+ATLAS = {"vector-quantisation", "membership"}  # those of an atlas, see test_atlas_objectives.py
 
 
-@pytest.mark.parametrize("objective", [name for name in OBJECTIVES if name not in DRAW | RATIOS])
+@pytest.mark.parametrize(
+    "objective", [name for name in OBJECTIVES if name not in DRAW | RATIOS | ATLAS]
+)
 def test_a_weight_counts_as_copies(make_flow, weighted_and_repeated, objective, monkeypatch):
     # standardisation is fitted without weights: keep it out of the comparison
     for kind in (LatentLikelihood, Likelihood):

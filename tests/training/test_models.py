@@ -24,6 +24,7 @@ PARTS = {
     "rf": {"chart": CHART},
     "cef": {},
     "hypersurface": {"radius": NETWORK},
+    "vq-flow": {"quantiser": {**NETWORK, "charts": 2}, "chart": {**CHART, "hidden": 16}},
     "rif": {"encoder": NETWORK, "decoder": NETWORK},
     "pie": {"chart": CHART, "epsilon": 0.3},
     "pie-original": {"chart": CHART, "epsilon": 0.3},
