@@ -5,9 +5,10 @@ import signal
 import pytest
 import torch
 
-# A shell that runs the tests in the background has them ignore Ctrl-C, and every process they
-# start inherits that; the tests of Ctrl-C send it to such processes.
+# A shell that runs the tests in the background, or nohup, has them ignore signals, and every
+# process they start inherits that; the tests of signals send them to such processes.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)

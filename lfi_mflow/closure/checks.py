@@ -147,7 +147,7 @@ CHECKS: dict[str, Check] = {
     "posterior_mmd2": Check(_check_posterior, COMPARISON_STREAM, (needs_ratio, needs_likelihood)),
     "ood_auc": Check(_check_ood, 3, (needs_manifold, needs_encoder)),
     "log_density_error": Check(_check_density, 4, (needs_exact_density,)),
-    "kinematic_closure": Check(_check_kinematics, 14, (needs_closure,)),
+    "kinematic_closure": Check(_check_kinematics, 14, (needs_closure, needs_samples)),
     **TRUTH_CHECKS,
     **CALIBRATION_CHECKS,
     **RATIO_CHECKS,
