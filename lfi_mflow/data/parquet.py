@@ -101,15 +101,20 @@ def open_parquet(path: Path) -> Iterator[ParquetTable]:
         file = parquet.ParquetFile(path)
     with file:
         with explained_file(path, "a Parquet file"):
-            _check_groups(file.metadata, path)
+            _check_groups(file, path)
         yield ParquetTable(file, path)
 
 
-def _check_groups(metadata: Any, path: Path) -> None:
+def _check_groups(file: Any, path: Path) -> None:
     """Fail if a row group would not fit in memory."""
+    metadata = file.metadata
     for index in range(metadata.num_row_groups):
         group = metadata.row_group(index)
-        values = [group.column(column).num_values for column in range(group.num_columns)]
+        values = [
+            group.column(column).num_values
+            for column in range(min(group.num_columns, metadata.num_columns))
+            if _is_sound(file, index, column)
+        ]
         largest = max([group.num_rows, *values])
         if not 0 <= largest <= _MOST_VALUES:
             raise FileFormatError(
@@ -117,3 +122,18 @@ def _check_groups(metadata: Any, path: Path) -> None:
                 f"one of {largest:,}",
                 "write the file again in smaller row groups",
             )
+
+
+def _is_sound(file: Any, index: int, column: int) -> bool:
+    """Whether the first row of a column of a row group can be read.
+
+    Of a column that is described wrongly pyarrow tells nothing: it aborts the process.
+    A reader of its rows meets the same error as an exception. What cannot be read is
+    explained when it is asked for.
+    """
+    name = file.schema.column(column).path
+    try:
+        next(file.iter_batches(batch_size=1, row_groups=[index], columns=[name]), None)
+    except (OSError, RuntimeError, ValueError):
+        return False
+    return True

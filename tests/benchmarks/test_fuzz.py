@@ -21,11 +21,9 @@ def test_a_short_run_of_all_readers(tmp_path):
     output = tmp_path / "fuzz.json"
     command = [sys.executable, FUZZ, "--seconds", "8", "--output", output]
     result = subprocess.run(command, check=False, capture_output=True, text=True)
-    assert output.exists(), result.stdout + result.stderr
+    assert result.returncode == 0, result.stdout + result.stderr
     table = json.loads(output.read_text())
-    assert table["hangs"] == table["escaped"] == 0
-    # Arrow aborts on a few damaged files (docs/faults.md); how many are met is a matter of speed
-    assert {name for name, row in table["readers"].items() if row["crashes"]} <= {"parquet"}
+    assert table["crashes"] == table["hangs"] == table["escaped"] == 0
     assert len(table["readers"]) == 11
     assert all(0 < row["refused"] <= row["executions"] for row in table["readers"].values())
 
