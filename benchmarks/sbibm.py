@@ -124,7 +124,18 @@ CANDIDATES = {
     "bernoulli_glm": (
         Candidate("default", epochs=20),
         Candidate("small", SMALL, epochs=25),
-        Candidate("wide", {**SMALL, "hidden": 96}, epochs=25),
+        Candidate(
+            "wide",
+            {"transforms": 2, "bins": 4, "hidden": 256, "components": 1},
+            epochs=40,
+            weight_decay=0.3,
+        ),
+        Candidate(
+            "wider",
+            {"transforms": 2, "bins": 4, "hidden": 512, "components": 1},
+            epochs=40,
+            weight_decay=0.3,
+        ),
     ),
 }
 

@@ -3,6 +3,7 @@
 from lfi_mflow.closure.c2st import c2st
 from lfi_mflow.closure.context import ClosureSettings
 from lfi_mflow.closure.coverage import central_ranks, expected_coverage, hpd_ranks
+from lfi_mflow.closure.divergence import kl_divergence
 from lfi_mflow.closure.lc2st import LocalTest, lc2st
 from lfi_mflow.closure.likelihood_calibration import (
     RatioCalibration,
@@ -48,6 +49,7 @@ __all__ = [
     "ecdf_band",
     "expected_coverage",
     "hpd_ranks",
+    "kl_divergence",
     "lc2st",
     "load_targets",
     "log_density_at_truth",

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 import numpy as np
+import torch
 
 from lfi_mflow.closure.calibration_checks import CALIBRATION_CHECKS
 from lfi_mflow.closure.check import (
@@ -24,6 +25,7 @@ from lfi_mflow.closure.check import (
     needs_samples,
 )
 from lfi_mflow.closure.context import COMPARISON_STREAM, Study, draw_seed
+from lfi_mflow.closure.divergence import kl_divergence
 from lfi_mflow.closure.posteriors import PosteriorSets
 from lfi_mflow.closure.published import (
     log_density_error,
@@ -38,6 +40,8 @@ from lfi_mflow.closure.truth_checks import TRUTH_CHECKS
 from lfi_mflow.simulation import HasClosure, HasLikelihood, HasManifold
 
 __all__ = ["CHECKS", "SURFACE_STREAM", "surface_curves"]
+
+_DIVERGENCE_DRAWS = 1_000
 
 
 def surface_curves(study: Study, rng: np.random.Generator) -> dict[str, Any]:
@@ -103,6 +107,19 @@ def _check_posterior(study: Study, _: np.random.Generator) -> Outcome:
     return Outcome(mean_estimate(mmd2), {"posterior": curves, "posterior_mmd2": mmd2})
 
 
+def _check_divergence(study: Study, _: np.random.Generator) -> Outcome:
+    """Divergence of the model's posteriors from the exact ones."""
+    x, draws = study.observed.x, study.observed_exactly.draws[:, :_DIVERGENCE_DRAWS]
+    theta = torch.from_numpy(draws)
+    with torch.no_grad():
+        exact, model = (
+            likelihood(theta).cpu().numpy()
+            for likelihood in (study.exact_likelihood(x), study.model_likelihood(x))
+        )
+    divergence = kl_divergence(exact, model)
+    return Outcome(mean_estimate(divergence), {"posterior_kl": divergence})
+
+
 def _check_ood(study: Study, rng: np.random.Generator) -> Outcome:
     """AUC of test events against events moved off the manifold, by the better score."""
     theta = study.reference(study.settings.test_events)
@@ -145,6 +162,7 @@ CHECKS: dict[str, Check] = {
     "manifold_distance": Check(_check_distance, 0, (needs_manifold, needs_samples)),
     "reconstruction_error": Check(_check_reconstruction, 1, (needs_encoder,)),
     "posterior_mmd2": Check(_check_posterior, COMPARISON_STREAM, (needs_ratio, needs_likelihood)),
+    "posterior_kl": Check(_check_divergence, COMPARISON_STREAM, (needs_ratio, needs_likelihood)),
     "ood_auc": Check(_check_ood, 3, (needs_manifold, needs_encoder)),
     "log_density_error": Check(_check_density, 4, (needs_exact_density,)),
     "kinematic_closure": Check(_check_kinematics, 14, (needs_closure, needs_samples)),

@@ -16,6 +16,7 @@ from lfi_mflow.closure.sbc import Integers, sbc_ranks
 from lfi_mflow.errors import ConfigError, DataError, ModelMismatchError
 from lfi_mflow.flows.flow import Flow
 from lfi_mflow.inference.exact import SimulatorLikelihood
+from lfi_mflow.inference.likelihood import LogPosterior
 from lfi_mflow.inference.moving import likelihood_of
 from lfi_mflow.simulation import (
     HasLikelihood,
@@ -245,13 +246,19 @@ class Study:
 
     def model_posteriors(self, x: Array, n_draws: int, seed: int) -> PosteriorSets:
         """Posteriors by the model of D sets of events, with shape (D, N, d)."""
-        likelihood = likelihood_of(self.model.flow, self.model.tensor(x))
-        return sample_posteriors(likelihood, self.prior, len(x), n_draws, seed)
+        return sample_posteriors(self.model_likelihood(x), self.prior, len(x), n_draws, seed)
 
     def exact_posteriors(self, x: Array, n_draws: int, seed: int) -> PosteriorSets:
         """Exact posteriors of D sets of events, with shape (D, N, d)."""
-        likelihood = SimulatorLikelihood(cast("HasLikelihood", self.simulator), x)
-        return sample_posteriors(likelihood, self.prior, len(x), n_draws, seed)
+        return sample_posteriors(self.exact_likelihood(x), self.prior, len(x), n_draws, seed)
+
+    def model_likelihood(self, x: Array) -> LogPosterior:
+        """Log-likelihood by the model of D sets of events, with shape (D, N, d)."""
+        return likelihood_of(self.model.flow, self.model.tensor(x))
+
+    def exact_likelihood(self, x: Array) -> LogPosterior:
+        """Exact log-likelihood of D sets of events, with shape (D, N, d)."""
+        return SimulatorLikelihood(cast("HasLikelihood", self.simulator), x)
 
 
 def draw_seed(rng: np.random.Generator) -> int:

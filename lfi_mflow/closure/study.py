@@ -49,7 +49,7 @@ def run_closure(
         figures are drawn from: ``surface`` (``truth`` and ``model``, each with
         ``x`` and, where known, ``log_prob`` and ``distance``), ``posterior`` (a row
         per observed set and parameter: ``theta``, ``model``, ``exact``, ``truth``),
-        ``posterior_mmd2``, ``c2st``, ``log_posterior_at_truth`` and
+        ``posterior_mmd2``, ``posterior_kl``, ``c2st``, ``log_posterior_at_truth`` and
         ``log_posterior_at_truth_exact`` (of each set), ``ood`` (the AUC of each score),
         ``sbc`` and ``tarp`` (``ranks`` and ``n_draws``), ``coverage`` (``hpd``,
         ``central`` and ``n_draws``), ``lc2st`` (``theta`` and ``p_value`` of each set),

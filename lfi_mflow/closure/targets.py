@@ -18,6 +18,7 @@ METRICS = (
     "manifold_distance",
     "reconstruction_error",
     "posterior_mmd2",
+    "posterior_kl",
     "ood_auc",
     "log_density_error",
     "kinematic_closure",

@@ -14,7 +14,7 @@ standard normal:
    gives a better archive, the next run is kept.
 4. When R-hat or the effective sample size fall a little short, the chains run on
    for as long again, thinned by two. When they fall far short, what was drawn
-   becomes the next archive, and the next run is twice as long.
+   becomes the next archive, a longer one, and the next run is twice as long.
 
 **What a chain is.** Walkers of an ensemble move by each other's positions, are
 not independent, and R-hat over them would promise too much. Here the archive is
@@ -139,7 +139,8 @@ def sample_posterior(
         if quality.within(max(_NEAR_R_HAT, settings.r_hat), _NEAR_ESS * settings.ess):
             chains.thin()
         else:
-            chains = _Chains(target, chains.learnt(), generator, thinning=2 * chains.thinning)
+            learnt = chains.learnt(longer=True)
+            chains = _Chains(target, learnt, generator, thinning=2 * chains.thinning)
         chains.run(settings.draws - chains.kept)
     return record_draws(target, chains, quality)
 
@@ -203,9 +204,10 @@ class _Chains:
         """Share of accepted proposals, with shape (D, W)."""
         return self._accepted / (self._target.evaluations - self.warm_up)
 
-    def learnt(self) -> Learnt:
-        """What the next chains can learn from these."""
-        return Learnt(self._walkers, spread(self.phi()), self._gains.mean())
+    def learnt(self, *, longer: bool = False) -> Learnt:
+        """What the next chains can learn from these, with a longer archive if they need one."""
+        archive = spread(self.phi(), longer=longer)
+        return Learnt(self._walkers, archive, self._gains.mean())
 
     def diagnose(self) -> Convergence:
         """R-hat and effective sample sizes, with shape (D, p).

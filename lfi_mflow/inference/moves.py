@@ -74,8 +74,11 @@ class Kernels:
     def log_kernels(self, x: Tensor) -> Tensor:
         """Log of each kernel up to a constant of p: (D, W, p) -> (D, W, A)."""
         p = x.shape[-1]
-        squares = (x.unsqueeze(2) - self.centres.unsqueeze(1)).square().sum(-1)
-        log_t = torch.log1p(squares / (_DEGREES * self.bandwidth**2))
+        # |x|^2 + |c|^2 - 2 x c: no array with a dimension of p beside those of all pairs
+        norms = [points.square().sum(-1) for points in (x, self.centres)]
+        total = norms[0].unsqueeze(2) + norms[1].unsqueeze(1)
+        squares = torch.baddbmm(total, x, self.centres.mT, alpha=-2.0).clamp_min_(0.0)
+        log_t = squares.div_(_DEGREES * self.bandwidth**2).log1p_()
         return -0.5 * (_DEGREES + p) * log_t - p * self.bandwidth.log()
 
     def log_prob(self, x: Tensor) -> Tensor:

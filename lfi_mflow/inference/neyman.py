@@ -43,7 +43,7 @@ from lfi_mflow.inference.regions import Scan, mesh
 from lfi_mflow.inference.toys import draw_pool, make_table
 from lfi_mflow.simulation import Array
 
-__all__ = ["Calibration", "NeymanSettings", "calibrate", "ratio_statistics"]
+__all__ = ["Calibration", "NeymanSettings", "calibrate", "critical_values", "ratio_statistics"]
 
 _SPAN = 4.0  # of a nuisance parameter, in widths of its constraint
 _PARAMETERS = 3
@@ -142,7 +142,7 @@ def calibrate(
     for row, (truth, place) in enumerate(zip(truths, places, strict=True)):
         toys = table.log_likelihoods(int(truth), pool.probability[row], settings.toys, rng)
         statistic = ratio_statistics(toys.reshape(-1, *value.shape), tuple(place))
-        quantiles[..., row] = _quantiles(statistic, levels)
+        quantiles[..., row] = critical_values(statistic, levels)
     shape = (*quantiles.shape[:2], *(len(nodes) for nodes in lattice))
     maps = _interpolate(quantiles.reshape(shape), axes, lattice)
     return _calibration(scan, maps, levels, pool.size)
@@ -195,8 +195,16 @@ def _nodes(experiment: CountingExperiment, axes: tuple[Array, ...], nodes: int) 
     return theta
 
 
-def _quantiles(statistic: Array, levels: Sequence[float]) -> Array:
-    """Return the order statistics that cover at least a level on average: (levels, columns)."""
+def critical_values(statistic: Array, levels: Sequence[float]) -> Array:
+    """Return the order statistics that cover at least a level on average.
+
+    Arguments:
+        statistic: Of toys, with shape (D, columns).
+        levels: Confidence levels.
+
+    Returns:
+        Critical values, with shape (levels, columns).
+    """
     ordered = np.sort(statistic, axis=0)
     ranks = [min(len(ordered), int(np.ceil((len(ordered) + 1) * level))) for level in levels]
     return np.asarray(ordered[np.array(ranks) - 1])

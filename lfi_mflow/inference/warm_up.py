@@ -29,7 +29,9 @@ MOVES: tuple[Move, ...] = (KernelDensity(), DifferentialEvolution(), Stretch())
 _CANDIDATES = 8  # prior draws per walker
 _BLOCK = 8  # sweeps of the ensemble between two looks at its mean log-density
 _MAX_BLOCKS = 25
-_ARCHIVE = 8  # positions of each walker that go into an archive
+_ARCHIVE = 8  # positions of each walker that go into an archive, at least
+_LONG_ARCHIVE = 2048  # positions of a data set in the archive of chains that mix badly
+_MOST_PAIRS = 2**24  # of positions in all archives: what their kernels cost
 
 
 @dataclass(frozen=True)
@@ -128,7 +130,17 @@ def _sweep(
     return Walkers.join(*halves)
 
 
-def spread(positions: Tensor) -> Tensor:
-    """Choose evenly spaced ones of S states as an archive: (S, D, W, p) -> (D, A, p)."""
-    chosen = torch.linspace(0, len(positions) - 1, min(_ARCHIVE, len(positions)))
+def spread(positions: Tensor, *, longer: bool = False) -> Tensor:
+    """Choose evenly spaced ones of S states as an archive: (S, D, W, p) -> (D, A, p).
+
+    Arguments:
+        positions: Positions of the W walkers of D data sets.
+        longer: As many as their kernels can be afforded for: modes that are far apart
+            take many to resolve.
+    """
+    states, sets, walkers, _ = positions.shape
+    number = _ARCHIVE
+    if longer:
+        number = max(number, min(_LONG_ARCHIVE, math.isqrt(_MOST_PAIRS // sets)) // walkers)
+    chosen = torch.linspace(0, states - 1, min(number, states))
     return positions[chosen.round().long()].transpose(0, 1).flatten(1, 2)

@@ -17,6 +17,10 @@ METRIC_WORDS = {
         "Posterior discrepancy MMD²",
         "squared maximum mean discrepancy between the posteriors of model and exact likelihood",
     ),
+    "posterior_kl": (
+        "Posterior KL divergence",
+        "of the posteriors of the model from the exact ones, in nats, mean over sets",
+    ),
     "ood_auc": (
         "Off-manifold AUC",
         "how well the model tells test events from events moved off the manifold",
@@ -101,6 +105,10 @@ MISSED = {
     "posterior_mmd2": (
         "Posteriors of the model differ from the exact ones. Compare the curves below: a shift "
         "or a wrong width says what the density phase has not learned."
+    ),
+    "posterior_kl": (
+        "Posteriors of the model leave out, or hardly hold, what the exact ones hold. Train the "
+        "density for longer, with more events, or with the joint score if there is one."
     ),
     "ood_auc": (
         "The model does not separate events on the manifold from events beside it: a low "

@@ -77,6 +77,7 @@ def test_an_exact_flow_meets_every_target(exact):
     assert exact.metrics["log_density_error"].value < 1e-12
     # The spread of the unbiased estimate with 1,500 samples is about 5e-4.
     assert abs(exact.metrics["posterior_mmd2"].value) < 0.002
+    assert abs(exact.metrics["posterior_kl"].value) < 1e-9
     assert exact.metrics["ood_auc"].value == pytest.approx(1.0)
     assert exact.metrics["log_posterior_at_truth_error"].value < 0.02
     at_truth = [exact.metrics[f"log_posterior_at_truth{end}"].value for end in ("", "_exact")]
@@ -200,6 +201,7 @@ def test_what_a_simulator_does_not_know_is_skipped_and_said(make_flow, opaque, p
     assert report.skipped == {
         "manifold_distance": "the manifold of 'opaque' is not known",
         "posterior_mmd2": "the likelihood of 'opaque' is not known",
+        "posterior_kl": "the likelihood of 'opaque' is not known",
         "ood_auc": "the manifold of 'opaque' is not known",
         "log_density_error": "the density of 'opaque' is not known",
         "kinematic_closure": "no relations between observables of 'opaque'",
@@ -270,7 +272,7 @@ class Weighted:
 @pytest.mark.statistical
 def test_a_weighted_simulator_that_knows_ratios_only(make_flow, prior):
     names = ["posterior_mmd2", "c2st", "sbc_p_value", "coverage_68", "kinematic_closure"]
-    names += ["log_posterior_at_truth_error", "log_density_error"]
+    names += ["log_posterior_at_truth_error", "log_density_error", "posterior_kl"]
     settings = dataclasses.replace(SMALL, observed_sets=2)
     run = run_closure(make_flow(), Weighted(), prior, metrics=names, seed=5, settings=settings)
     assert set(run.skipped) == {"log_density_error"}
@@ -279,6 +281,8 @@ def test_a_weighted_simulator_that_knows_ratios_only(make_flow, prior):
     assert run.metrics["sbc_p_value"].passed
     assert run.metrics["coverage_68"].passed
     assert run.metrics["log_posterior_at_truth_error"].value < 0.02
+    assert abs(run.metrics["posterior_kl"].value) < 1e-9
+    assert np.shape(run.curves["posterior_kl"]) == (4,)
     assert run.metrics["kinematic_closure"].value < 1e-12
     assert [row["truth"] for row in run.curves["posterior"]] == [-0.5, -0.5, 0.5, 0.5]
 
