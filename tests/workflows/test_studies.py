@@ -114,7 +114,7 @@ def test_the_rules_fit_together(study, tmp_path):
         pytest.param("injective", [], marks=pytest.mark.slow),
         pytest.param(
             "higgs_eft",
-            ["posterior-theta1.png", "posterior-theta2.png"],
+            ["posterior-theta1.png", "posterior-theta2.png", "coverage.png"],
             marks=pytest.mark.slow,
         ),
         pytest.param("instability", ["family.png", "trainings.png"], marks=pytest.mark.slow),
