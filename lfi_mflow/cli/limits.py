@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from lfi_mflow.inference.experiment import CountingExperiment, DataSet, EventSource
     from lfi_mflow.inference.limit_config import LimitConfig
     from lfi_mflow.inference.limits_file import Limits
+    from lfi_mflow.simulation import Array
 
 __all__ = ["command"]
 
@@ -72,6 +73,12 @@ _POOR = 0.1
     help="Use the first K events; with --asimov and --shape-only, how many are expected.",
 )
 @click.option("--luminosity", type=float, metavar="L", help="Integrated luminosity in 1/pb.")
+@click.option(
+    "--luminosity-uncertainty",
+    type=float,
+    metavar="S",
+    help="Its relative standard deviation, such as 0.02.",
+)
 @click.option("--shape-only", is_flag=True, help="Leave the number of events out.")
 @click.option(
     "--interest",
@@ -154,7 +161,9 @@ def _configuration(options: Mapping[str, Any]) -> LimitConfig:
     if options["luminosity"] is not None:
         given = {"luminosity": options["luminosity"], "shape_only": options["shape_only"]}
     elif options["shape_only"]:
-        given = {"luminosity": None, "shape_only": True}
+        given = {"luminosity": None, "luminosity_uncertainty": 0.0, "shape_only": True}
+    if options["luminosity_uncertainty"] is not None:
+        given["luminosity_uncertainty"] = options["luminosity_uncertainty"]
     if options["interest"]:
         given["interest"] = options["interest"]
     if options["simulator"] is not None:
@@ -188,16 +197,17 @@ def _compute(model: Model, config: LimitConfig, options: Mapping[str, Any]) -> L
     prior = inference_prior(model.metadata.events, options["prior"])
     experiment, surrogate = build_experiment(model, prior, config)
     source, exact = _source(model, surrogate, config, options["source"])
-    data, facts = _data(model, experiment, source, options)
-    if options["asimov"] is not None:
-        experiment = with_measured(experiment, options["asimov"])
+    point = None if options["asimov"] is None else experiment.complete(options["asimov"])
+    data, facts = _data(model, experiment, source, point, options)
+    if point is not None:
+        experiment = with_measured(experiment, point)
     toys = None
     if options["method"] == "neyman":
         density = experiment.likelihood if options["source"] == "surrogate" else exact
         sizes = _neyman_sizes(options, neyman_stride(experiment))
         toys = Toys(source, density, options["source"], sizes)
     with working(f"fitting {data.count:,.6g} events"):
-        sensitivity = Sensitivity(source, exact, options["asimov"])
+        sensitivity = Sensitivity(source, exact, point)
         limits = find_limits(
             experiment, data, toys=toys, sensitivity=sensitivity, seed=options["seed"]
         )
@@ -222,6 +232,7 @@ def _source(
         return surrogate, None
     from lfi_mflow.inference.exact import exact_likelihood
     from lfi_mflow.inference.limit_config import simulator_of
+    from lfi_mflow.inference.normalisations import from_model_parameters, of_model_parameters
     from lfi_mflow.inference.sources import simulated_events
 
     simulator = simulator_of(model, config.simulator)
@@ -231,25 +242,27 @@ def _source(
             "several processes" if config.processes else "a model of imported events",
             "leave --source out: the surrogate makes the events",
         )
-    return simulated_events(simulator), exact_likelihood(simulator)
+    dim, exact = len(simulator.parameters), exact_likelihood(simulator)
+    source = from_model_parameters(dim, simulated_events(simulator))
+    return source, None if exact is None else of_model_parameters(dim, exact)
 
 
 def _data(
     model: Model,
     experiment: CountingExperiment,
     source: EventSource,
+    point: Array | None,
     options: Mapping[str, Any],
 ) -> tuple[DataSet, dict[str, Any]]:
-    """Return the data set and what there is to say about it."""
+    """Return the data set and what there is to say about it: Asimov data of a point, if any."""
     from lfi_mflow.inference.experiment import DataSet, asimov_data
 
-    if options["asimov"] is None:
+    if point is None:
         events, _ = read_events(model, options["observed"], dict(options))
         return DataSet(events.x.astype("float64")), {
             "kind": "observed",
             "file": options["observed"].name,
         }
-    point = options["asimov"]
     count = options["n_events"]
     if experiment.rate is not None and count is not None:
         raise ConfigError(
@@ -265,4 +278,4 @@ def _data(
             f"the Asimov sample is worth {data.size:.0f} of its {len(data.x)} events; its best "
             "fit is off the point by chance"
         )
-    return data, {"kind": "asimov", "theta": list(point)}
+    return data, {"kind": "asimov", "theta": [float(value) for value in point]}

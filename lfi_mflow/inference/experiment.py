@@ -132,6 +132,10 @@ class CountingExperiment:
         rate: Expected number of events; None leaves their number out.
         constraints: Auxiliary measurements; their parameters are the nuisances.
         interest: Indices of the parameters of interest, one or two.
+        factors: How many parameters, the last ones, are factors on rates and not
+            parameters of a model.
+        beyond_shape: How many of these, the last ones, the shape does not depend on: that of
+            the luminosity.
 
     Raises:
         ConfigError: If there are no parameters of interest, more than two, or a parameter
@@ -145,6 +149,8 @@ class CountingExperiment:
     rate: Rate | None
     constraints: tuple[Constraint, ...] = ()
     interest: tuple[int, ...] = ()
+    factors: int = 0
+    beyond_shape: int = 0
 
     def __post_init__(self) -> None:
         """Check that every parameter has a role."""
@@ -180,6 +186,15 @@ class CountingExperiment:
             return None
         with torch.no_grad():
             return self.rate(torch.as_tensor(np.asarray(theta, dtype=float))).item()
+
+    def complete(self, theta: Sequence[float] | Array) -> Array:
+        """Return a point of the model's parameters with the factors on rates as measured."""
+        point = np.asarray(theta, dtype=float)
+        first = len(self.names) - self.factors
+        if len(point) != first:
+            return point  # all of them, or a fault for require_inside to report
+        rest = [row.measured for row in self.constraints if row.parameter >= first]
+        return np.concatenate([point, rest])
 
     def require_inside(self, theta: Sequence[float] | Array, what: str) -> Array:
         """Return a point (p,) as an array, if the parameters may have these values.

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from lfi_mflow.config import from_table, read_toml
@@ -22,6 +23,11 @@ from lfi_mflow.inference.experiment import (
 )
 from lfi_mflow.inference.likelihood import LogPosterior
 from lfi_mflow.inference.moving import likelihood_of
+from lfi_mflow.inference.normalisations import (
+    Normalisations,
+    from_model_parameters,
+    of_model_parameters,
+)
 from lfi_mflow.inference.processes import (
     Process,
     ProcessLikelihood,
@@ -41,6 +47,9 @@ __all__ = [
     "read_limit_config",
     "simulator_of",
 ]
+
+LUMINOSITY = "luminosity"
+"""Name of the parameter that the luminosity becomes if it is uncertain."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +74,14 @@ class ProcessConfig:
         cross_section: Components of its cross-section in pb, of the monomials of its
             parameters, or one number; the simulator's if there are none.
         efficiency: What the selection keeps of it.
+        uncertainty: Relative standard deviation of its expected number of events.
         simulator: Its simulator, where that is not a registered one.
     """
 
     model: Path
     cross_section: tuple[float, ...] = ()
     efficiency: float = 1.0
+    uncertainty: float = 0.0
     simulator: str | None = None
 
 
@@ -80,6 +91,7 @@ class LimitConfig:
 
     Arguments:
         luminosity: Integrated luminosity in 1/pb.
+        luminosity_uncertainty: Its relative standard deviation.
         shape_only: Leave the number of events out of the likelihood.
         efficiency: What the selection keeps of the events that the cross-section counts.
         cross_section: Components of the cross-section in pb; the simulator's if there
@@ -91,6 +103,7 @@ class LimitConfig:
     """
 
     luminosity: float | None = None
+    luminosity_uncertainty: float = 0.0
     shape_only: bool = False
     efficiency: float = 1.0
     cross_section: tuple[float, ...] = ()
@@ -113,6 +126,12 @@ class LimitConfig:
             )
         if self.luminosity is not None and self.shape_only:
             raise ConfigError("a luminosity, or shape only", "both", "leave one of them out")
+        if self.shape_only and self.luminosity_uncertainty:
+            raise ConfigError(
+                "a luminosity with its uncertainty",
+                "shape only",
+                "leave luminosity_uncertainty out",
+            )
 
 
 def read_limit_config(path: Path | None) -> LimitConfig:
@@ -156,21 +175,43 @@ def build_experiment(
         raise ModelMismatchError(
             "a model with parameters", "one without", "train on events with theta"
         )
-    likelihood, rate, source = _parts(model, config)
-    low, high = domain_of(prior)
+    factors = _factors(config, names)
+    likelihood, rate, source = _parts(model, config, factors)
+    low, high = (np.concatenate(pair) for pair in zip(domain_of(prior), factors.ends, strict=True))
+    measured = tuple(
+        Constraint(_index(name, names), row.measured, row.width)
+        for name, row in config.nuisances.items()
+    )
     experiment = CountingExperiment(
-        names=names,
+        names=(*names, *factors.names),
         low=low,
         high=high,
         likelihood=likelihood,
         rate=rate,
-        constraints=tuple(
-            Constraint(_index(name, names), row.measured, row.width)
-            for name, row in config.nuisances.items()
-        ),
+        constraints=(*measured, *factors.constraints),
         interest=tuple(_index(name, names) for name in config.interest),
+        factors=len(factors.names),
+        beyond_shape=factors.names.count(LUMINOSITY),
     )
     return experiment, source
+
+
+def _factors(config: LimitConfig, names: Sequence[str]) -> Normalisations:
+    """Return the normalisations that are not known exactly.
+
+    Raises:
+        ConfigError: If one has the name of a parameter.
+    """
+    widths = {f"{name} rate": process.uncertainty for name, process in config.processes.items()}
+    factors = Normalisations(len(names), widths | {LUMINOSITY: config.luminosity_uncertainty})
+    for name in factors.names:
+        if name in names:
+            raise ConfigError(
+                f"a model without a parameter {name!r}, which is that of a rate",
+                "one",
+                "leave its uncertainty out, and constrain the parameter under [nuisances]",
+            )
+    return factors
 
 
 def simulator_of(model: Model, given: str | None = None) -> Simulator | None:
@@ -185,25 +226,32 @@ def simulator_of(model: Model, given: str | None = None) -> Simulator | None:
     return get_recorded_simulator(events.simulator, events.settings, given)
 
 
-def _parts(model: Model, config: LimitConfig) -> tuple[LikelihoodFactory, Rate | None, EventSource]:
+def _parts(
+    model: Model, config: LimitConfig, factors: Normalisations
+) -> tuple[LikelihoodFactory, Rate | None, EventSource]:
     """Return likelihood of the shape, rate and source, of one process or of several."""
     names = model.metadata.events.parameter_names
     if not config.processes:
-        rate = None if config.shape_only else _rate(model, config, config.luminosity)
-        return _flow_likelihood(model.flow), rate, surrogate_events(model.flow)
+        likelihood = of_model_parameters(len(names), _flow_likelihood(model.flow))
+        source = from_model_parameters(len(names), surrogate_events(model.flow))
+        if config.shape_only:
+            return likelihood, None, source
+        signal = _process("the signal", model, config, config.luminosity, names)
+        return likelihood, factors.scale(signal.rate, LUMINOSITY), source
     processes = [_process("the signal", model, config, config.luminosity, names)]
     for name, process in config.processes.items():
         other = load_model(process.model, next(model.flow.parameters()).device)
-        processes.append(_process(name, other, process, config.luminosity, names))
+        row = _process(name, other, process, config.luminosity, names)
+        processes.append(dataclasses.replace(row, rate=factors.scale(row.rate, f"{name} rate")))
     require_one_chart(processes)
-    total = None if config.shape_only else total_rate(processes)
+    total = None if config.shape_only else factors.scale(total_rate(processes), LUMINOSITY)
 
     precise = [dataclasses.replace(row, flow=copy.deepcopy(row.flow).double()) for row in processes]
 
-    def likelihood(x: torch.Tensor) -> ProcessLikelihood:
+    def mixture(x: torch.Tensor) -> ProcessLikelihood:
         return ProcessLikelihood(precise if x.ndim == 2 else processes, x)
 
-    return likelihood, total, mixture_events(processes)
+    return mixture, total, mixture_events(processes)
 
 
 def _flow_likelihood(flow: Flow) -> LikelihoodFactory:

@@ -22,7 +22,7 @@ from lfi_mflow.inference.limits_file import Limits, level_name
 from lfi_mflow.inference.mcmc import McmcSettings, sample_posterior
 from lfi_mflow.inference.neyman import Calibration, NeymanSettings, calibrate
 from lfi_mflow.inference.regions import Scan, find_box, intervals, scan_likelihood, wilks
-from lfi_mflow.simulation import Array, Prior
+from lfi_mflow.simulation import Array, Prior, Uniform
 
 __all__ = [
     "LEVELS",
@@ -179,9 +179,13 @@ def credible_intervals(
     Arguments:
         experiment: The experiment.
         data: What was observed.
-        prior: Prior of all parameters; that of a nuisance multiplies its constraint.
+        prior: Prior of the parameters of the model; that of a nuisance multiplies its
+            constraint. Factors on rates are uniform within their range.
         seed: Seed of the chains.
     """
+    first = len(experiment.names) - experiment.factors
+    ends = zip(experiment.low[first:], experiment.high[first:], strict=True)
+    prior = Prior((*prior.marginals, *(Uniform(float(low), float(high)) for low, high in ends)))
     density = log_posterior(experiment.log_likelihood(data), prior)
     settings = McmcSettings(chains=max(McmcSettings.chains, 4 * (prior.dim + 1)))
     generator = torch.Generator().manual_seed(seed)

@@ -182,7 +182,14 @@ def make_table(
             f"{len(pool.x)} events at {len(theta)} points",
             "lower pool, or fix a nuisance parameter",
         )
-    terms = _terms(experiment.likelihood, pool.x, theta)
+    if not experiment.beyond_shape:
+        terms = _terms(experiment.likelihood, pool.x, theta)
+        return ToyTable(terms, theta, experiment, max(1, round(count)))
+    # Points that differ in what the shape does not depend on share a column of terms.
+    shape = theta.clone()
+    shape[:, -experiment.beyond_shape :] = 1.0
+    points, column = shape.unique(dim=0, return_inverse=True)
+    terms = _terms(experiment.likelihood, pool.x, points)[:, column]
     return ToyTable(terms, theta, experiment, max(1, round(count)))
 
 

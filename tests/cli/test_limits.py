@@ -73,6 +73,29 @@ def test_a_luminosity_counts_the_events(limits, tmp_path):
     assert shape["data"]["expected"] is None
 
 
+def test_an_uncertain_luminosity_is_a_nuisance(limits, tmp_path):
+    config = tmp_path / "limits.toml"
+    config.write_text("luminosity = 500.0\ncross_section = [2.0, 1.9, 0.0]\n")
+    data = ("--asimov", "0.2", "--sample", 500)
+    known, uncertain = (
+        json.loads(limits("--config", config, *options, "--json", data=data).out)
+        for options in ((), ("--luminosity-uncertainty", 0.1))
+    )
+    assert (known["nuisances"], known["data"]["theta"]) == ({}, [0.2])
+    found = uncertain["nuisances"]["luminosity"]
+    assert (found["measured"], found["width"]) == (1.0, 0.1)
+    assert uncertain["data"]["theta"] == [0.2, 1.0]
+    assert uncertain["data"]["events"] == pytest.approx(known["data"]["events"])
+    assert 0.0 < found["error"] < 0.1  # the events tell of it, too
+    assert uncertain["information"]["errors"].keys() == {"theta", "luminosity"}
+    marginal = json.loads(
+        limits("--config", config, "--luminosity-uncertainty", 0.1, "--json", "--marginalise").out
+    )
+    assert marginal["parameters"]["theta"]["credible"]["r_hat"] < 1.05
+    config.write_text(config.read_text() + "luminosity_uncertainty = 0.1\n")
+    assert limits("--config", config, "--shape-only").status == 0
+
+
 def test_expected_limits(limits):
     data = ("--asimov", "0.2", "--events", 30, "--sample", 500)
     result = limits("--shape-only", "--json", "--source", "simulator", data=data)
@@ -156,6 +179,9 @@ def test_bad_input_is_one_clear_line(refuse, study, tmp_path):
         "--shape-only", "--sample", 40, data=("--asimov", "0", "--events", 20)
     )
     assert "--marginalise with --observed" in refuse("--shape-only", "--marginalise", data=asimov)
+    assert "a luminosity with its uncertainty, found shape only" in refuse(
+        "--shape-only", "--luminosity-uncertainty", 0.1
+    )
     config.write_text("shape_only = true\n[nuisances.theta]\nmeasured = 0.0\nwidth = 1.0\n")
     assert "one or two parameters of interest, found 0" in refuse("--config", config)
     config.write_text("shape_only = true\nwidht = 3\n")
