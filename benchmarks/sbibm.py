@@ -68,6 +68,7 @@ class Candidate:
         learning_rate: Peak learning rate.
         batch_size: Events per step.
         weight_decay: Decoupled weight decay.
+        principal_axes: Whether the flow works along the principal axes of the events.
         preset: Name of the preset.
     """
 
@@ -77,6 +78,7 @@ class Candidate:
     learning_rate: float = 2e-3
     batch_size: int = 250
     weight_decay: float = 1e-2
+    principal_axes: bool = True
     preset: str = "af"
 
     def train(self, task: str, events: ResidentEvents, seed: int) -> tuple[Flow, float]:
@@ -85,7 +87,8 @@ class Candidate:
         d, p = len(simulator.observables), simulator.prior.dim
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            flow = build_flow(self.preset, Dimensions(d, d, p), {"latent": self.latent})
+            settings = {"latent": self.latent, "principal_axes": self.principal_axes}
+            flow = build_flow(self.preset, Dimensions(d, d, p), settings)
         algorithm = get_preset(self.preset).algorithms[0]
         phase = Phase(
             algorithm,
@@ -114,6 +117,12 @@ CANDIDATES = {
         Candidate(
             "wide",
             {"transforms": 3, "bins": 8, "hidden": 128, "components": 1, "centre": "linear"},
+        ),
+        Candidate(
+            "unturned",
+            {"transforms": 3, "bins": 8, "hidden": 256, "components": 1, "centre": "linear"},
+            weight_decay=0.3,
+            principal_axes=False,
         ),
     ),
     "gaussian_linear": (Candidate("default", epochs=15), Candidate("small", SMALL, epochs=15)),

@@ -76,6 +76,7 @@ class Standardisation(Bijection):
 
     Arguments:
         dim: The dimension d.
+        turns: Whether Q holds the principal axes; otherwise it is the identity.
     """
 
     mean: Tensor
@@ -83,8 +84,9 @@ class Standardisation(Bijection):
     axes: Tensor
     spectrum: Tensor
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int, *, turns: bool = True) -> None:
         super().__init__()
+        self.turns = turns
         self.register_buffer("mean", torch.zeros(dim))
         self.register_buffer("scale", torch.ones(dim))
         self.register_buffer("axes", torch.eye(dim))
@@ -111,11 +113,15 @@ class Standardisation(Bijection):
                 "leave that observable out",
             )
         scale = _shared_scale(spread, units)
-        spectrum, axes = torch.linalg.eigh(covariance / torch.outer(scale, scale))
+        scaled = covariance / torch.outer(scale, scale)
         self.mean.copy_(mean)
         self.scale.copy_(scale)
-        self.axes.copy_(axes.flip(-1))
-        self.spectrum.copy_(spectrum.flip(-1).clamp_min(0))
+        if self.turns:
+            spectrum, axes = torch.linalg.eigh(scaled)
+            self.axes.copy_(axes.flip(-1))
+            self.spectrum.copy_(spectrum.flip(-1).clamp_min(0))
+        else:
+            self.spectrum.copy_(scaled.diagonal())
 
     def forward(self, z: Tensor, theta: Tensor | None = None) -> Tensor:
         """Map standardised coordinates to the observables: (B, d) -> (B, d)."""

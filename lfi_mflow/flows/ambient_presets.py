@@ -21,7 +21,8 @@ __all__ = ["AMBIENT_PRESETS"]
 
 def _af(dimensions: Dimensions, settings: AmbientSettings) -> Flow:
     """Build an ambient flow: conditional spline flow on all standardised coordinates."""
-    return AmbientFlow(Standardisation(dimensions.data), latent_flow(dimensions, settings))
+    standardisation = Standardisation(dimensions.data, turns=settings.principal_axes)
+    return AmbientFlow(standardisation, latent_flow(dimensions, settings))
 
 
 def _pie(dimensions: Dimensions, settings: PieSettings) -> Flow:

@@ -94,9 +94,12 @@ class AmbientSettings(FlowSettings):
 
     Arguments:
         latent: The flow on all d standardised coordinates.
+        principal_axes: Whether these are along the principal axes; where observables are
+            independent of each other given the parameters, their own axes are better.
     """
 
     latent: AmbientLatentSettings = field(default_factory=AmbientLatentSettings)
+    principal_axes: bool = True
 
     def least_elements(self, dimensions: Dimensions) -> int:
         """Return a lower bound of the number of weights."""

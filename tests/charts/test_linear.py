@@ -69,6 +69,19 @@ def test_fit_whitens_onto_principal_axes(moments, dtype):
     torch.testing.assert_close(axes @ axes.T, torch.eye(3).double(), rtol=0, atol=10 * eps)
 
 
+def test_the_axes_may_stay_those_of_the_observables(moments):
+    mean, covariance = moments
+    turned, straight = Standardisation(len(mean)), Standardisation(len(mean), turns=False)
+    for standardisation in (turned, straight):
+        standardisation.fit(mean, covariance, [""] * len(mean))
+    torch.testing.assert_close(straight.scale, turned.scale)
+    torch.testing.assert_close(straight.axes, torch.eye(len(mean)))
+    scaled = covariance.diagonal() / straight.scale.double().square()
+    torch.testing.assert_close(straight.spectrum.double(), scaled, rtol=1e-5, atol=1e-6)
+    x = torch.randn(4, len(mean))
+    torch.testing.assert_close(straight.inverse(x), (x - straight.mean) / straight.scale)
+
+
 @pytest.mark.parametrize(
     ("spreads", "units", "expected"),
     [
