@@ -41,7 +41,7 @@ def _normal(theta, seed):
 
 @pytest.fixture
 def coverage(script):
-    return script("higgs_eft/coverage.py")
+    return script("higgs_eft/limit_coverage.py")
 
 
 @pytest.mark.statistical
@@ -87,10 +87,10 @@ def test_the_figure_leaves_out_trainings_that_diverged(script, tmp_path, monkeyp
     paths = [tmp_path / "good.json", tmp_path / "diverged.json"]
     for path, table in zip(paths, (record, {**record, "rows": []}), strict=True):
         path.write_text(json.dumps(table))
-    figure = script("higgs_eft/coverage_figure.py")
+    figure = script("higgs_eft/limit_coverage_figure.py")
     for chosen in (paths, paths[1:]):
         output = tmp_path / "coverage.png"
-        arguments = ["coverage_figure.py", *map(str, chosen), "-o", str(output)]
+        arguments = ["limit_coverage_figure.py", *map(str, chosen), "-o", str(output)]
         monkeypatch.setattr(sys, "argv", arguments)
         figure.main()
         assert output.read_bytes().startswith(b"\x89PNG")

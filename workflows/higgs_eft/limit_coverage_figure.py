@@ -2,7 +2,7 @@
 
 ::
 
-    python coverage_figure.py m-flow/coverage-1.json alices/coverage-1.json -o coverage.png
+    python limit_coverage_figure.py m-flow/coverage-1.json alices/coverage-1.json -o coverage.png
 
 A line of panels per model, a panel per truth: coverage against the expected number of events.
 The bands hold 68 % of what a perfect model's regions do, for as many experiments and toys.

@@ -2,7 +2,7 @@
 
 ::
 
-    python coverage.py m-flow/training-1.json -o m-flow/coverage-1.json
+    python limit_coverage.py m-flow/training-1.json -o m-flow/coverage-1.json
 
 Events are simulated, limits are those of the model: joint regions of both parameters, the
 number of events included. For each expected number of events at the Standard Model and each
