@@ -1,5 +1,6 @@
 """What the benchmarks share: events, and one model trained on them."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,10 @@ from lfi_mflow.simulation.priors import parse_prior
 from lfi_mflow.simulation.runner import SimulationJob
 from lfi_mflow.training import RunConfig, train_model
 from lfi_mflow_simulators.polynomial_surface import PolynomialSurface
+
+# What the benchmarks share stands beside them: scripts find it, and so does pytest.
+sys.path.insert(0, str(Path(__file__).parent))
+from measuring import scaled  # noqa: E402
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -27,7 +32,10 @@ def surface() -> PolynomialSurface:
 def events_path(tmp_path_factory: pytest.TempPathFactory, surface: PolynomialSurface) -> Path:
     path = tmp_path_factory.mktemp("benchmark") / "events.h5"
     prior = parse_prior("uniform(-1, 1)", surface.parameters)
-    produce(SimulationJob("polynomial-surface", {}, 100_000, seed=1, prior=prior), path)
+    produce(
+        SimulationJob("polynomial-surface", {}, scaled(100_000, least=5_000), seed=1, prior=prior),
+        path,
+    )
     return path
 
 
