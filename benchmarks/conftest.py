@@ -15,7 +15,7 @@ from lfi_mflow_simulators.polynomial_surface import PolynomialSurface
 
 # What the benchmarks share stands beside them: scripts find it, and so does pytest.
 sys.path.insert(0, str(Path(__file__).parent))
-from measuring import scaled  # noqa: E402
+from measuring import scaled
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -20,7 +20,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -28,21 +27,27 @@ from torch.utils.flop_counter import flop_registry
 
 __all__ = ["Count", "count", "elementwise_weight", "traffic"]
 
-_TEN = frozenset(
+
+def _names(text: str) -> frozenset[str]:
+    """Names of operations."""
+    return frozenset(text.split())
+
+
+_TEN = _names(
     "exp exp_ expm1 log log_ log1p log2 logsumexp pow sigmoid silu silu_backward softplus "
-    "softplus_backward _softmax _log_softmax tanh erf".split()
+    "softplus_backward _softmax _log_softmax tanh erf"
 )
-_NONE = frozenset(
+_NONE = _names(
     "cat stack clone copy_ _to_copy gather index index_select constant_pad_nd slice_backward "
     "select_backward slice_scatter index_put index_put_ zeros zeros_like ones ones_like "
     "fill_ zero_ full full_like new_zeros new_ones new_full scalar_tensor arange eye "
-    "tril triu diagonal_backward unfold_backward roll flip repeat scatter".split()
+    "tril triu diagonal_backward unfold_backward roll flip repeat scatter"
 )
-_FREE = frozenset(
+_FREE = _names(
     "empty empty_like empty_strided new_empty new_empty_strided _unsafe_view detach alias "
     "lift_fresh set_ resize_ to _local_scalar_dense is_same_size _has_same_storage_numel "
     "_efficientzerotensor _new_zeros_with_same_feature_meta _record_function_enter_new "
-    "_record_function_exit".split()
+    "_record_function_exit"
 )
 _ADAMW = 14
 

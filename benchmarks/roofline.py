@@ -14,11 +14,14 @@ ceilings of the machine are measured beside it:
 - the triad ``a = b + s c`` of STREAM, once on arrays that no cache holds, once on arrays as
   large as the activations of a hidden layer.
 
-Three bounds of the time follow. ``roofline``: the classical one, all operations at the rate of
-large products or all bytes at the bandwidth of the cache, whichever takes longer. ``eager``: the
-measured products plus the bytes of everything else at the bandwidth of the cache, which is
-what executing one operation after the other costs at best. ``fused``: the products at the rate of their shapes, as if
-all else were free. The ratio says which part of the time a bound explains.
+Bounds of the time follow, and which part of it each explains:
+
+- ``roofline``, the classical one: all operations at the rate of large products, or all bytes
+  at the bandwidth of the cache, whichever takes longer;
+- ``eager``: the products as measured alone, plus the bytes of everything else at the bandwidth
+  of the cache: what one operation after the other costs at best;
+- ``fused``: the products as measured alone, as if all else were free;
+- ``calls``: the same work on a single event, which is what calling the operations costs.
 
 Rows that are there are not measured again; ``--force`` begins anew.
 """
@@ -45,9 +48,9 @@ COLOURS = {"d3": MODEL, "d40": EXACT}
 MARKERS = {"manifold": "o", "density": "s", "log_prob": "^"}
 
 
-def work_of(problem: str, what: str) -> Callable[[], Any]:
-    """A training step of a phase, or the log-density of as many events."""
-    flow, events = build(PROBLEMS[problem]), scaled(BATCH, least=20)
+def work_of(problem: str, what: str, events: int) -> Callable[[], Any]:
+    """A training step of a phase on so many events, or their log-density."""
+    flow = build(PROBLEMS[problem])
     if what != "log_prob":
         return training_step(flow, what, events)
     x = torch.randn(events, flow.data_dim)
@@ -82,11 +85,13 @@ def peak() -> dict[str, float]:
 
 def row(problem: str, what: str, ceilings: Mapping[str, float]) -> dict[str, float]:
     """Count and measure one kind of work, and compare it with the ceilings."""
-    work, events = work_of(problem, what), scaled(BATCH, least=20)
+    events = scaled(BATCH, least=20)
+    work, alone = work_of(problem, what, events), work_of(problem, what, 1)
     work()
     counted = count(work)
     products = product_seconds(counted)
     seconds = median_seconds(work, rounds=10, least=2.0)
+    calls = median_seconds(alone, rounds=10)
     return {
         "events": events,
         "seconds": seconds,
@@ -97,6 +102,8 @@ def row(problem: str, what: str, ceilings: Mapping[str, float]) -> dict[str, flo
         "operations_called": sum(counted.calls.values()),
         "product_seconds": products,
         "product_flops_per_second": counted.matmul_flops / products,
+        "calls_bound_seconds": calls,
+        "ratio_to_calls": calls / seconds,
         **bounds(counted, products, seconds, ceilings),
     }
 
