@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from lfi_mflow.plots.style import EXACT, INK, MODEL, MUTED, caption, new_figure, png, tidy
 
@@ -68,8 +69,13 @@ def _line(axes: Axes, name: str, curve: Curve, value: str, label: str | None = N
 
 def _finish(axes: Axes, xlabel: str, ylabel: str, title: str) -> None:
     """Scales, labels and a legend where there is more than one curve."""
-    axes.set_xscale("log")
-    axes.set_yscale("log")
+    for axis, scale in ((axes.xaxis, axes.set_xscale), (axes.yaxis, axes.set_yscale)):
+        scale("log")
+        axis.set_minor_formatter(NullFormatter())
+        low, high = axis.get_view_interval()
+        if high < 30 * low:  # a decade may lie between two ticks
+            axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            axis.set_major_formatter(StrMethodFormatter("{x:g}"))
     tidy(axes, xlabel, ylabel)
     caption(axes, title)
     if len(axes.lines) > 1:

@@ -133,7 +133,7 @@ def figure(table: Mapping[str, Any]) -> Figure:
     """Rate against intensity, below the roofs of the machine."""
     rows, ceilings = dict(table["rows"]), table["rows"]["ceilings"]
     rows.pop("ceilings")
-    drawn = new_figure(6.4, 4.2)
+    drawn = new_figure(8.6, 3.8)
     axes = drawn.add_subplot()
     top = ceilings["product_flops_per_second"]
     intensities = [0.05, 1e3]
@@ -163,7 +163,7 @@ def figure(table: Mapping[str, Any]) -> Figure:
     axes.set_yscale("log")
     tidy(axes, "operations per byte", "billion operations per second")
     caption(axes, f"Published architecture, {values['events']:,} events")
-    axes.legend(frameon=False, fontsize=7.5, loc="lower right")
+    axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1.0))
     return drawn
 
 
