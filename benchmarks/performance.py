@@ -38,18 +38,24 @@ BENCHMARKS = (
 _KEPT_STATS = ("min", "max", "mean", "stddev", "rounds", "median", "iqr")
 
 
-def run_benchmarks(output: Path) -> None:
-    """Run the benchmarks and leave in their file what is of use to others."""
+def run_benchmarks(output: Path) -> bool:
+    """Run the benchmarks, leave in their file what is of use to others; say if all passed.
+
+    One that misses its target does not take the others with it.
+    """
     command = [sys.executable, "-m", "pytest", *(str(HERE / name) for name in BENCHMARKS)]
     command += ["--override-ini", "addopts=", "--import-mode=importlib", "--benchmark-only"]
     raw = output.with_suffix(".raw.json")
     try:
-        subprocess.run([*command, f"--benchmark-json={raw}"], cwd=HERE.parent, check=True)
+        passed = subprocess.run(
+            [*command, f"--benchmark-json={raw}"], cwd=HERE.parent, check=False
+        ).returncode
         table = slim(json.loads(raw.read_text()))
     finally:
         raw.unlink(missing_ok=True)
     with atomic_output(output) as temporary:
         temporary.write_text(json.dumps(table, indent=1) + "\n")
+    return passed == 0
 
 
 def slim(table: dict[str, Any]) -> dict[str, Any]:
@@ -86,14 +92,16 @@ def main() -> None:
         results = docs = Path(tempfile.mkdtemp(prefix="performance-"))
         page = Path(shutil.copy(PAGE, docs))
     start = time.perf_counter()
-    benchmarks = results / "performance.json"
+    benchmarks, passed = results / "performance.json", True
     if not (options.resume and benchmarks.exists()):
-        run_benchmarks(benchmarks)
+        passed = run_benchmarks(benchmarks)
     for name, figure in (("roofline", "roofline.png"), ("cost_curves", "cost.png")):
         target = results / f"{name}.json"
         run_script(f"{name}.py", target, docs / figure, resume=options.resume)
     page.write_text(fill(page.read_text(), tables(results)))
     print(f"{page} after {(time.perf_counter() - start) / 60:.1f} minutes")
+    if not passed:
+        sys.exit("some benchmarks failed or missed their target: see above")
 
 
 if __name__ == "__main__":

@@ -89,17 +89,18 @@ def compared(rows: Mapping[str, Any]) -> str:
     lines = ["| | | ours | original | times faster | target |", "|---|---|---|---|---|---|"]
     for size, label in SIZES.items():
         for pattern, what in COMPARED:
-            name = pattern.format(size)
-            lines.append(_compared_line(what, label, rows[name]["extra_info"]))
+            lines.append(_compared_line(what, label, rows.get(pattern.format(size))))
     for method in ("mcmc", "grid"):
-        info = rows[f"test_posterior[{method}]"]["extra_info"]
         what = f"posterior of 10 events by `{method}`, our default architecture"
-        lines.append(_compared_line(what, SIZES["d3"], info))
+        lines.append(_compared_line(what, SIZES["d3"], rows.get(f"test_posterior[{method}]")))
     return "\n".join(lines)
 
 
-def _compared_line(what: str, label: str, info: Mapping[str, Any]) -> str:
-    """One line of the comparison."""
+def _compared_line(what: str, label: str, row: Mapping[str, Any] | None) -> str:
+    """One line of the comparison; a benchmark that failed has no result."""
+    if row is None or "seconds" not in row["extra_info"]:
+        return f"| {what} | {label} | failed | – | – | – |"
+    info = row["extra_info"]
     batch = f", batch {int(info['best_batch']):,}" if "best_batch" in info else ""
     target = f"{info['target_times_faster']:g}" if "target_times_faster" in info else "–"
     ours, theirs = duration(info["seconds"]), duration(info["original_seconds"])

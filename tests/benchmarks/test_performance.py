@@ -138,8 +138,9 @@ def test_lines_say_what_was_measured(page):
         "target_times_faster": 200.0,
         "best_batch": 2000,
     }
-    line = page._compared_line("log p", "d = 3", info)
+    line = page._compared_line("log p", "d = 3", {"extra_info": info})
     assert line == "| log p, batch 2,000 | d = 3 | 40 µs | 25 ms | 625 | 200 |"
+    assert "| failed |" in page._compared_line("log p", "d = 3", None)
     machine = {"processor": "P", "threads": 2, "cores": 2, "vector_instructions": "AVX2"}
     machine |= {"torch": "2", "python": "3", "scale": 0.1}
     assert "no measurement" in page.machine_line(machine)
