@@ -31,8 +31,6 @@ def _load(name: str) -> None:
 for _name in ("measuring", "original"):
     _load(_name)
 
-from measuring import scaled
-
 
 @pytest.fixture(scope="session", autouse=True)
 def _threads() -> None:
@@ -46,6 +44,8 @@ def surface() -> PolynomialSurface:
 
 @pytest.fixture(scope="session")
 def events_path(tmp_path_factory: pytest.TempPathFactory, surface: PolynomialSurface) -> Path:
+    from measuring import scaled  # noqa: PLC0415 - it was loaded above
+
     path = tmp_path_factory.mktemp("benchmark") / "events.h5"
     prior = parse_prior("uniform(-1, 1)", surface.parameters)
     produce(

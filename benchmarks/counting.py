@@ -6,7 +6,7 @@ multiply-add. All else is counted here, by what reaches the device, backward pas
 
 - an elementwise operation or a reduction counts one per element, one that is made of
   exponentials or logarithms ten (about what a vectorised one takes), a step of AdamW fourteen
-  per weight;
+  per weight, a triangular solve one per element of the matrix and column;
 - what only moves values counts none;
 - bytes are those of all inputs and outputs of all operations, as if no cache kept anything
   between two of them; views are free, and an expanded tensor is as large as what it shows.
@@ -139,8 +139,7 @@ class _Counting(TorchDispatchMode):
         elif not (_is_view(func) or name in _FREE):
             # in place, without a result: written where it was read
             written = outputs or inputs
-            elements = _elements(name, inputs, outputs)
-            found.elementwise_flops += elementwise_weight(name) * elements
+            found.elementwise_flops += elementwise_weight(name) * _elements(name, inputs, outputs)
             found.elementwise_bytes += traffic([*inputs, *written])
         found.calls[name] += 1
         return result
@@ -148,6 +147,9 @@ class _Counting(TorchDispatchMode):
 
 def _elements(name: str, inputs: list[Tensor], outputs: list[Tensor]) -> int:
     """Number of elements that an operation works on."""
+    if name == "linalg_solve_triangular":  # two operations for half of the matrix, per column
+        matrix, columns = inputs[:2]
+        return matrix.shape[-1] * columns.numel()
     if name.startswith("_fused"):  # weights, gradients and two moments come as one list each
         return sum(tensor.numel() for tensor in inputs) // 4
     return max((tensor.numel() for tensor in [*inputs, *outputs]), default=0)

@@ -47,7 +47,7 @@ def run_benchmarks(output: Path) -> bool:
     command += ["--override-ini", "addopts=", "--import-mode=importlib", "--benchmark-only"]
     raw = output.with_suffix(".raw.json")
     try:
-        passed = subprocess.run(
+        status = subprocess.run(
             [*command, f"--benchmark-json={raw}"], cwd=HERE.parent, check=False
         ).returncode
         table = slim(json.loads(raw.read_text()))
@@ -55,7 +55,7 @@ def run_benchmarks(output: Path) -> bool:
         raw.unlink(missing_ok=True)
     with atomic_output(output) as temporary:
         temporary.write_text(json.dumps(table, indent=1) + "\n")
-    return passed == 0
+    return status == 0
 
 
 def slim(table: dict[str, Any]) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def tables(folder: Path) -> dict[str, str]:
         "machine": machine_line(benchmarks["machine"]),
         "original": compared(rows),
         "rates": rates(rows),
-        "closure": closure(rows["test_closure"]),
+        "closure": closure(rows.get("test_closure")),
         "ceilings": ceilings(roofline["rows"]["ceilings"]),
         "roofline": roofs(roofline["rows"]),
         "curves": curve_table(curves["rows"]),
@@ -76,7 +76,7 @@ def fill(page: str, found: Mapping[str, str]) -> str:
 def machine_line(machine: Mapping[str, Any]) -> str:
     """What it was measured on."""
     line = (
-        f"{machine['processor']}, {machine['threads']} threads on {machine['cores']} cores, "
+        f"{machine['processor']}, threads: {machine['threads']}, cores: {machine['cores']}, "
         f"{machine['vector_instructions']}, torch {machine['torch']}, Python {machine['python']}"
     )
     if machine["scale"] == 1.0:
@@ -112,12 +112,15 @@ def rates(rows: Mapping[str, Any]) -> str:
     """Events per second."""
     lines = ["| | events per second |", "|---|---|"]
     for name, what in RATES.items():
-        lines.append(f"| {what} | {number(rows[name]['extra_info']['events_per_second'])} |")
+        found = rows[name]["extra_info"].get("events_per_second") if name in rows else None
+        lines.append(f"| {what} | {'failed' if found is None else number(found)} |")
     return "\n".join(lines)
 
 
-def closure(row: Mapping[str, Any]) -> str:
+def closure(row: Mapping[str, Any] | None) -> str:
     """Seconds of the metrics of a closure test, the longest first."""
+    if row is None:
+        return "Failed."
     seconds = row["extra_info"]["seconds_of_metrics"]
     lines = ["| metric | |", "|---|---|", f"| all at once | {duration(row['stats']['median'])} |"]
     for name in sorted(seconds, key=seconds.__getitem__, reverse=True):
@@ -191,10 +194,10 @@ def curve_table(rows: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def number(value: float) -> str:
-    """Two to three significant digits, without an exponent."""
+    """Three significant digits, without an exponent."""
     if value >= 1e6:
         return f"{value / 1e6:.3g} million"
-    return f"{float(f'{value:.2g}' if value < 10 else f'{value:.3g}'):,g}"
+    return f"{float(f'{value:.3g}'):,g}"
 
 
 def duration(seconds: float) -> str:

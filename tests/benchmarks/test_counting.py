@@ -67,6 +67,12 @@ def test_in_place_and_fused(counting):
     assert found.elementwise_flops == B
 
 
+def test_a_triangular_solve(counting):
+    matrix, columns = torch.eye(IN), torch.randn(IN, B)
+    found = counting.count(lambda: torch.linalg.solve_triangular(matrix, columns, upper=True))
+    assert found.elementwise_flops == IN**2 * B
+
+
 @pytest.mark.parametrize("phase", ["manifold", "density"])
 def test_a_training_step_agrees_with_torch(counting, script, phase):
     original = script("original")
