@@ -1,8 +1,7 @@
 """What does a closure test cost?
 
 All metrics of the default model of the polynomial surface, and how long each of them takes.
-There is no figure of the original code: its two metrics that take a posterior took one of
-its chains, 236 s.
+There is no figure of the original code but the 236 s of one of its posteriors.
 """
 
 import time
