@@ -4,6 +4,7 @@
 #   make test    the test suite
 #   make lint    style, types and the layering of the package
 #   make bench   the benchmarks, with JSON results in benchmarks/results/
+#   make performance   what docs/performance.md shows, in a quarter of an hour
 #   make clean   remove what these targets made
 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
@@ -16,7 +17,7 @@ FILES := pyproject.toml constraints.txt
 export OMP_WAIT_POLICY ?= PASSIVE
 export MPLBACKEND ?= Agg
 
-.PHONY: demo test test-slow lint bench install clean
+.PHONY: demo test test-slow lint bench performance install clean
 .DELETE_ON_ERROR:
 
 install: .venv/.installed
@@ -68,6 +69,9 @@ RESULTS ?= cpu
 bench: .venv/.installed-test
 	$(BIN)/python -m pytest benchmarks --override-ini addopts= --import-mode=importlib \
 		--benchmark-only --benchmark-json=benchmarks/results/$(RESULTS).json $(ARGS)
+
+performance: .venv/.installed-test
+	$(BIN)/python benchmarks/performance.py $(ARGS)
 
 clean:
 	rm -rf .venv $(DEMO) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,5 +1,7 @@
 """What the benchmarks share: events, and one model trained on them."""
 
+import importlib.util
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,23 @@ from lfi_mflow.simulation.priors import parse_prior
 from lfi_mflow.simulation.runner import SimulationJob
 from lfi_mflow.training import RunConfig, train_model
 from lfi_mflow_simulators.polynomial_surface import PolynomialSurface
+
+
+def _load(name: str) -> None:
+    """Import a script that stands here under its own name, as the scripts do themselves.
+
+    The folder is not put on the path: numba would take its coverage.py for the package.
+    """
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+
+
+for _name in ("measuring", "original"):
+    _load(_name)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -25,9 +44,14 @@ def surface() -> PolynomialSurface:
 
 @pytest.fixture(scope="session")
 def events_path(tmp_path_factory: pytest.TempPathFactory, surface: PolynomialSurface) -> Path:
+    from measuring import scaled  # noqa: PLC0415 - it was loaded above
+
     path = tmp_path_factory.mktemp("benchmark") / "events.h5"
     prior = parse_prior("uniform(-1, 1)", surface.parameters)
-    produce(SimulationJob("polynomial-surface", {}, 100_000, seed=1, prior=prior), path)
+    produce(
+        SimulationJob("polynomial-surface", {}, scaled(100_000, least=5_000), seed=1, prior=prior),
+        path,
+    )
     return path
 
 
