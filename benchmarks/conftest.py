@@ -1,6 +1,5 @@
 """What the benchmarks share: events, and one model trained on them."""
 
-import importlib.util
 import sys
 from pathlib import Path
 
@@ -15,21 +14,8 @@ from lfi_mflow.training import RunConfig, train_model
 from lfi_mflow_simulators.polynomial_surface import PolynomialSurface
 
 
-def _load(name: str) -> None:
-    """Import a script that stands here under its own name, as the scripts do themselves.
-
-    The folder is not put on the path: numba would take its coverage.py for the package.
-    """
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-
-
-for _name in ("measuring", "original"):
-    _load(_name)
+# benchmarks see the scripts beside them by name, as these see each other
+sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture(scope="session", autouse=True)

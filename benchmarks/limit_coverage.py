@@ -2,8 +2,8 @@
 
 ::
 
-    python benchmarks/coverage.py                # 1,000 experiments each, minutes
-    python benchmarks/coverage.py --repeat 300
+    python benchmarks/limit_coverage.py                # 1,000 experiments each, minutes
+    python benchmarks/limit_coverage.py --repeat 300
 
 Joint regions of two Wilson coefficients in the units of the published study, jet cuts, the
 number of events included. Printed is the share of experiments whose region holds the truth:
