@@ -13,7 +13,6 @@ from lfi_mflow.simulation.runner import SimulationJob
 from lfi_mflow.training import RunConfig, train_model
 from lfi_mflow_simulators.polynomial_surface import PolynomialSurface
 
-
 # benchmarks see the scripts beside them by name, as these see each other
 sys.path.insert(0, str(Path(__file__).parent))
 
