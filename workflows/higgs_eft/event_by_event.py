@@ -5,8 +5,9 @@
     python event_by_event.py m-flow.mflow alices.mflow
 
 For fresh unweighted events of the Standard Model: their mean and median distance to their
-projection, every observable in units of its standard deviation; and the log-ratio
-ln p(x | theta) / p(x | 0), theta from the prior, against the exact one.
+projection, every observable in units of its standard deviation, and the kinematic closure of
+the projections; and the log-ratio ln p(x | theta) / p(x | 0), theta from the prior, against
+the exact one. Beside it stands the closure of as many generated events.
 """
 
 from __future__ import annotations
@@ -33,9 +34,16 @@ def compare(model: Model, events: int, seed: int) -> dict[str, float]:
     x, theta = np.asarray(simulate_unweighted(simulator, zero, rng).x), prior.sample(events, rng)
     found, evaluator = {}, FlowEvaluator(model.flow)
     if "encode" not in model.flow.lacks:
-        residual = (x - evaluator.project(x, zero)) / x.std(axis=0)
-        distance = np.linalg.norm(residual, axis=1)
-        found = {"mean_distance": distance.mean(), "median_distance": np.median(distance)}
+        projection = evaluator.project(x, zero)
+        distance = np.linalg.norm((x - projection) / x.std(axis=0), axis=1)
+        found = {
+            "mean_distance": distance.mean(),
+            "median_distance": np.median(distance),
+            "closure_of_projections": simulator.kinematic_closure(projection).mean(),
+        }
+    if "sample" not in model.flow.lacks:
+        closure = simulator.kinematic_closure(evaluator.sample(zero, seed))
+        found |= {"closure": closure.mean(), "median_closure": np.median(closure)}
     density = likelihood_of(model.flow, evaluator.tensor(x[:, None]))
     with torch.no_grad():
         values = density(torch.as_tensor(np.stack([theta, zero], axis=1))).cpu().numpy()
