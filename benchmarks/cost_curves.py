@@ -33,7 +33,11 @@ from original import OBJECTIVES, PROBLEMS, build, training_step
 from torch import Tensor
 
 from lfi_mflow.flows import Dimensions, Flow, build_flow
-from lfi_mflow.geometry import log_volume_by_minor, log_volume_by_tangents
+from lfi_mflow.geometry import (
+    log_volume_by_minor,
+    log_volume_by_push,
+    log_volume_by_tangents,
+)
 from lfi_mflow.inference import (
     EventSetLikelihood,
     McmcSettings,
@@ -65,6 +69,7 @@ def density(d: int, n: int) -> dict[str, float]:
         works = {
             "log_prob": lambda: flow.log_prob(x, theta),
             "tangents": lambda: log_volume_by_tangents(flow.chart.decode, u),  # type: ignore[union-attr]
+            "push": lambda: log_volume_by_push(flow.chart.bijection.push, u, d),  # type: ignore[union-attr]
             "minor": lambda: log_volume_by_minor(inverse, x, n),
         }
         return {name: 1e3 * median_seconds(work, rounds=3) / events for name, work in works.items()}

@@ -14,7 +14,8 @@ __all__ = ["figure"]
 Curve = list[tuple[float, dict[str, float]]]
 LINES = {
     "log_prob": (MODEL, "-", "o", "log p"),
-    "tangents": (EXACT, "--", "s", "volume by tangents"),
+    "tangents": (MUTED, "--", "s", "volume by tangents"),
+    "push": (EXACT, "--", "D", "volume by pushed tangents"),
     "minor": (INK, ":", "^", "volume by minor"),
     "grid": (MODEL, "-", "o", "grid"),
     "chains": (EXACT, "--", "s", "32 chains"),
@@ -34,7 +35,7 @@ def figure(curves: Mapping[str, Mapping[str, Curve]]) -> bytes:
         (axes[0], "d", "log p, n = 2"),
         (axes[1], "n", "log p, d = 40"),
     ):
-        for name in ("log_prob", "tangents", "minor"):
+        for name in ("log_prob", "tangents", "push", "minor"):
             _line(panel, name, density.get(axis, []), name)
         _finish(panel, axis, "ms per event", title)
     for panel, value, unit in ((axes[2], "us_per_event", "µs per event"), (axes[3], "ms", "ms")):

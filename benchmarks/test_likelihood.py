@@ -13,7 +13,11 @@ from measuring import scaled
 from original import ARCHITECTURES, PROBLEMS, build, note_ratio
 
 from lfi_mflow.flows import Dimensions, build_flow
-from lfi_mflow.geometry import log_volume_by_minor, log_volume_by_tangents
+from lfi_mflow.geometry import (
+    log_volume_by_minor,
+    log_volume_by_push,
+    log_volume_by_tangents,
+)
 
 BATCH = 1000
 
@@ -36,7 +40,7 @@ def test_log_prob(benchmark: Any, architecture: str, name: str) -> None:
         benchmark.extra_info["target_ms_per_event"] = 0.25
 
 
-@pytest.mark.parametrize("method", ["tangents", "minor"])
+@pytest.mark.parametrize("method", ["tangents", "push", "minor"])
 def test_volume(benchmark: Any, method: str) -> None:
     """The volume of 1000 events by each exact method, d = 3, n = 2."""
     chart = build_flow("m-flow", Dimensions(3, 2, 1), {}).chart
@@ -46,6 +50,7 @@ def test_volume(benchmark: Any, method: str) -> None:
         inverse = chart.bijection.inverse_and_log_det
         methods = {
             "tangents": lambda: log_volume_by_tangents(chart.decode, u),
+            "push": lambda: log_volume_by_push(chart.bijection.push, u, 3),
             "minor": lambda: log_volume_by_minor(inverse, x, 2),
         }
         benchmark.pedantic(methods[method], rounds=7, warmup_rounds=2)

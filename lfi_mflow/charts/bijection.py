@@ -7,6 +7,9 @@ from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor, nn
+from torch.func import jvp, vmap
+
+from lfi_mflow.geometry.volume import load_forward_mode
 
 __all__ = ["Bijection", "Composition", "Leading"]
 
@@ -30,6 +33,22 @@ class Bijection(nn.Module, ABC):
     def inverse_and_log_det(self, x: Tensor, theta: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map data to latents with log|det dz/dx|: (B, d) -> (B, d), (B,)."""
 
+    def push(
+        self, z: Tensor, tangents: Tensor, theta: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Map latents, and k tangents at each: (B, d), (B, k, d) -> (B, d), (B, k, d).
+
+        By forward mode; layers whose derivative has a structure do it themselves.
+        """
+
+        def along(tangent: Tensor) -> tuple[Tensor, Tensor]:
+            x, pushed = jvp(lambda rows: self(rows, theta), (z,), (tangent,))[:2]
+            return x, pushed
+
+        load_forward_mode()
+        x, pushed = vmap(along, in_dims=1, out_dims=(0, 1))(tangents)
+        return x[0], pushed
+
 
 class Composition(Bijection):
     """Several bijections in a row, the first one next to the latents."""
@@ -43,6 +62,14 @@ class Composition(Bijection):
         for layer in self.layers:
             z = layer(z, theta)
         return z
+
+    def push(
+        self, z: Tensor, tangents: Tensor, theta: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Map latents, and k tangents at each: (B, d), (B, k, d) -> (B, d), (B, k, d)."""
+        for layer in self.layers:
+            z, tangents = layer.push(z, tangents, theta)  # type: ignore[operator]
+        return z, tangents
 
     def inverse(self, x: Tensor, theta: Tensor | None = None) -> Tensor:
         """Map data to latents: (B, d) -> (B, d)."""
@@ -80,6 +107,14 @@ class Leading(Bijection):
         """Map latents to data: (B, d) -> (B, d)."""
         first, rest = z[..., : self.rank], z[..., self.rank :]
         return torch.cat([self.inner(first, theta), rest], dim=-1)
+
+    def push(
+        self, z: Tensor, tangents: Tensor, theta: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Map latents, and k tangents at each: (B, d), (B, k, d) -> (B, d), (B, k, d)."""
+        first, along = self.inner.push(z[..., : self.rank], tangents[..., : self.rank], theta)
+        rest = z[..., self.rank :], tangents[..., self.rank :]
+        return torch.cat([first, rest[0]], dim=-1), torch.cat([along, rest[1]], dim=-1)
 
     def inverse(self, x: Tensor, theta: Tensor | None = None) -> Tensor:
         """Map data to latents: (B, d) -> (B, d)."""

@@ -52,6 +52,14 @@ class TriangularLinear(Bijection):
         lower, upper = self._factors()
         return z @ (lower @ upper).T + self.bias
 
+    def push(
+        self, z: Tensor, tangents: Tensor, theta: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Map latents, and k tangents at each: (B, d), (B, k, d) -> (B, d), (B, k, d)."""
+        lower, upper = self._factors()
+        matrix = (lower @ upper).T
+        return z @ matrix + self.bias, tangents @ matrix
+
     def inverse(self, x: Tensor, theta: Tensor | None = None) -> Tensor:
         """Map data to latents: (B, d) -> (B, d)."""
         lower, upper = self._factors()
@@ -126,6 +134,12 @@ class Standardisation(Bijection):
     def forward(self, z: Tensor, theta: Tensor | None = None) -> Tensor:
         """Map standardised coordinates to the observables: (B, d) -> (B, d)."""
         return self.mean + self.scale * (z @ self.axes.T)
+
+    def push(
+        self, z: Tensor, tangents: Tensor, theta: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Map latents, and k tangents at each: (B, d), (B, k, d) -> (B, d), (B, k, d)."""
+        return self(z), self.scale * (tangents @ self.axes.T)
 
     def inverse(self, x: Tensor, theta: Tensor | None = None) -> Tensor:
         """Map observables to standardised coordinates: (B, d) -> (B, d)."""

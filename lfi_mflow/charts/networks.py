@@ -67,3 +67,23 @@ class ResidualNetwork(nn.Module):
         for block in self.blocks:
             x = x + block(x)
         return self.last(F.silu(x))
+
+    def push_hidden(self, x: Tensor, tangents: Tensor) -> tuple[Tensor, Tensor]:
+        """Inputs of the last layer, with k tangents: (B, i), (B, k, i) -> (B, h), (B, k, h)."""
+        x, tangents = self.first(x), tangents @ self.first.weight.T
+        for block in self.blocks:
+            inner, outer = (layer for layer in block if isinstance(layer, nn.Linear))  # type: ignore[attr-defined]
+            active, slope = _silu(x)
+            middle, along = inner(active), (slope.unsqueeze(1) * tangents) @ inner.weight.T
+            active, slope = _silu(middle)
+            x = x + outer(active)
+            tangents = tangents + (slope.unsqueeze(1) * along) @ outer.weight.T
+        active, slope = _silu(x)
+        return active, slope.unsqueeze(1) * tangents
+
+
+def _silu(x: Tensor) -> tuple[Tensor, Tensor]:
+    """SiLU and its derivative."""
+    gate = x.sigmoid()
+    active = x * gate
+    return active, gate + active * (1.0 - gate)

@@ -6,9 +6,15 @@ from torch import Tensor
 
 from lfi_mflow.charts import Composition
 from lfi_mflow.flows.charted import InjectiveFlow
-from lfi_mflow.geometry import log_volume_by_minor, log_volume_by_tangents
+from lfi_mflow.geometry import (
+    log_volume_by_minor,
+    log_volume_by_push,
+    log_volume_by_tangents,
+)
 
 __all__ = ["ManifoldFlow"]
+
+_TANGENTS_PER_ROW = 5
 
 
 class ManifoldFlow(InjectiveFlow):
@@ -46,17 +52,21 @@ class ManifoldFlow(InjectiveFlow):
     def _log_volume(self, u: Tensor, x: Tensor, theta: Tensor | None) -> Tensor:
         """Log-volume V at latents and what they decode to: (B, n), (B, d) -> (B,).
 
-        In closed form if the chart has one; otherwise by the cheaper of the two exact
-        methods: n forward-mode tangents, or the d - n reverse-mode rows of the
-        complementary minor.
+        In closed form if the chart has one; otherwise by the cheapest exact method: n
+        forward-mode tangents, which a bijection pushes itself, or the d - n reverse-mode
+        rows of the complementary minor, each of which costs as much as five such tangents.
         """
         known = self.chart.log_volume(u, self.standardisation, theta)
         if known is not None:
             return known
-        condition = theta if self.conditional else None
         bijection = self.chart.bijection
-        if bijection is None or self.data_dim - self.latent_dim > self.latent_dim:
+        if bijection is None:
+            condition = theta if self.conditional else None
             return log_volume_by_tangents(self.decode, u, condition)
-        whole = Composition([bijection, self.standardisation])
-        condition = self.chart.condition(theta)
-        return log_volume_by_minor(whole.inverse_and_log_det, x, self.latent_dim, condition)
+        whole, condition = (
+            Composition([bijection, self.standardisation]),
+            self.chart.condition(theta),
+        )
+        if self.latent_dim > _TANGENTS_PER_ROW * (self.data_dim - self.latent_dim):
+            return log_volume_by_minor(whole.inverse_and_log_det, x, self.latent_dim, condition)
+        return log_volume_by_push(whole.push, u, self.data_dim, condition)

@@ -30,6 +30,7 @@ from lfi_mflow.geometry.volume import (
     half_log_det_gram,
     log_volume_bound,
     log_volume_by_minor,
+    log_volume_by_push,
     log_volume_by_tangents,
 )
 
@@ -51,6 +52,7 @@ __all__ = [
     "log_volume_bound",
     "log_volume_by_lanczos",
     "log_volume_by_minor",
+    "log_volume_by_push",
     "log_volume_by_tangents",
     "orthogonal_probes",
     "prepare_points",

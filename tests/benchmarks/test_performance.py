@@ -116,7 +116,7 @@ def test_a_curve_is_measured_and_drawn(tmp_path):
     )
     (row,) = json.loads(output.read_text())["rows"].values()
     assert all(value > 0 for value in row.values())
-    assert set(row) == {"log_prob", "tangents", "minor"}
+    assert set(row) == {"log_prob", "tangents", "push", "minor"}
     assert figure.read_bytes().startswith(b"\x89PNG")
 
 

@@ -36,7 +36,12 @@ from lfi_mflow.charts import (
     TriangularLinear,
 )
 from lfi_mflow.errors import InputError, ModelMismatchError
-from lfi_mflow.geometry import log_volume_bound, log_volume_by_minor, log_volume_by_tangents
+from lfi_mflow.geometry import (
+    log_volume_bound,
+    log_volume_by_minor,
+    log_volume_by_push,
+    log_volume_by_tangents,
+)
 
 
 @dataclass(frozen=True)
@@ -138,6 +143,11 @@ def test_bijections_invert_and_know_their_determinant(perturb, scaling, kind, dt
     eps = torch.finfo(dtype).eps
     assert (back - z).abs().max() < 1e4 * eps
     assert torch.equal(bijection.inverse(x), back)
+    tangents = torch.randn(len(z), 3, z.shape[-1]).to(dtype)
+    point, pushed = bijection.push(z, tangents)
+    torch.testing.assert_close(point, x)
+    derivative = torch.stack([jacobian(lambda r: bijection(r[None])[0], row) for row in z])
+    torch.testing.assert_close(pushed, tangents @ derivative.mT, rtol=1e-4, atol=1e-4)
     assert (log_det - torch.stack([d.logabsdet for d in exact])).abs().max() < 1e4 * eps
 
 
@@ -204,6 +214,8 @@ def test_all_ways_to_the_volume(perturb, kind, dims, dtype):
         inverse = chart.bijection.inverse_and_log_det
         minor = log_volume_by_minor(inverse, chart.decode(u), dims[1])
         assert ((minor - exact).abs() < bound).all()
+        pushed = log_volume_by_push(chart.bijection.push, u, dims[0])
+        assert ((pushed - exact).abs() < bound).all()
 
 
 @pytest.mark.parametrize("dims", CHART_DIMS)
@@ -224,5 +236,7 @@ def test_a_conditional_chart_has_a_manifold_for_each_theta(perturb, dims, dtype)
     tangents = log_volume_by_tangents(chart.decode, u, theta)
     minor = log_volume_by_minor(chart.bijection.inverse_and_log_det, x, dims[1], condition)
     assert (tangents - minor).abs().max() < 1e5 * eps
+    pushed = log_volume_by_push(chart.bijection.push, u, dims[0], condition)
+    assert (tangents - pushed).abs().max() < 1e5 * eps
     with pytest.raises(InputError, match="give theta with the events"):
         chart.encode(x)
