@@ -17,13 +17,15 @@ from lfi_mflow.charts.conformal import (
 from lfi_mflow.charts.coupling import CouplingChart, CouplingSettings, SplineCoupling
 from lfi_mflow.charts.encoded import AutoencoderChart, EncodedChart, GeneratorChart
 from lfi_mflow.charts.hypersurface import HypersurfaceChart
-from lfi_mflow.charts.linear import Standardisation, TriangularLinear
+from lfi_mflow.charts.image import ConvolutionalChart, ImageSettings
+from lfi_mflow.charts.linear import PIXEL, Standardisation, TriangularLinear
 from lfi_mflow.charts.networks import NetworkSettings, ResidualNetwork
 from lfi_mflow.charts.prescribed import PRESCRIBED, SphereChart, TorusChart
 from lfi_mflow.charts.quantiser import QuantiserSettings, VectorQuantiser
 from lfi_mflow.charts.spline import RationalQuadraticSpline
 
 __all__ = [
+    "PIXEL",
     "PRESCRIBED",
     "AffineCoupling",
     "AtlasChart",
@@ -35,12 +37,14 @@ __all__ = [
     "ConformalBijection",
     "ConformalChart",
     "ConformalSettings",
+    "ConvolutionalChart",
     "CouplingChart",
     "CouplingSettings",
     "Cover",
     "EncodedChart",
     "GeneratorChart",
     "HypersurfaceChart",
+    "ImageSettings",
     "Leading",
     "MaskedAffine",
     "NetworkSettings",

@@ -82,6 +82,15 @@ class Chart(nn.Module, ABC):
         """
         return None
 
+    def orient(self, axes: Tensor) -> None:
+        """Take note of the principal axes that standardised coordinates refer to.
+
+        Only a chart that has to know which observable is which keeps them.
+
+        Arguments:
+            axes: The axes as columns, in the space of scaled observables, with shape (d, d).
+        """
+
     @torch.no_grad()
     def standardise_theta(self, mean: Tensor, scale: Tensor) -> None:
         """Set what a conditional chart divides theta by, both with shape (p,)."""

@@ -10,12 +10,14 @@ from torch import Tensor, nn
 from lfi_mflow.charts.bijection import Bijection
 from lfi_mflow.errors import DataError
 
-__all__ = ["Standardisation", "TriangularLinear"]
+__all__ = ["PIXEL", "Standardisation", "TriangularLinear"]
 
 MAX_LOG_SCALE = 3.0
 """Bound of the logarithms of the diagonal of a learned linear map."""
 COMMON_SCALE_RANGE = 10.0
 """Features of one unit share a scale while their spreads differ by less than this factor."""
+PIXEL = "pixel"
+"""Features of this unit are those of one image, and share a scale whatever their spreads are."""
 
 
 class TriangularLinear(Bijection):
@@ -75,9 +77,10 @@ class Standardisation(Bijection):
     r"""Scaling and principal axes: :math:`x = \mu + s \odot (Q z)`.
 
     Features that share a unit share a scale, so that the shape of a manifold in
-    their common space is kept. The columns of the rotation Q are the principal
-    axes of the scaled data by falling variance: padding n latents with zeros is
-    then the best linear manifold, the point from which a chart starts to learn.
+    their common space is kept; where their spreads are very different, only if they are
+    pixels. The columns of the rotation Q are the principal axes of the scaled data by
+    falling variance: padding n latents with zeros is then the best linear manifold, the
+    point from which a chart starts to learn.
 
     It is fitted, not trained, and belongs to the model: densities are in the
     units of the observables.
@@ -179,6 +182,7 @@ def _shared_scale(spread: Tensor, units: Sequence[Hashable]) -> Tensor:
     for unit in set(units):
         members = torch.tensor([label == unit for label in units])
         group = spread[members]
-        if group.max() < COMMON_SCALE_RANGE * group.min():
+        # else the blank border of an image would become as loud as what is in it
+        if unit == PIXEL or group.max() < COMMON_SCALE_RANGE * group.min():
             scale[members] = group.square().mean().sqrt()
     return scale

@@ -5,6 +5,7 @@ from lfi_mflow.flows.atlas import AtlasFlow, AtlasFlowSettings
 from lfi_mflow.flows.atlas_latent import AtlasLatent
 from lfi_mflow.flows.contrasts import GenerativeAdversarialNetwork, VariationalAutoencoder
 from lfi_mflow.flows.flow import EncodedEvents, Flow, Reference
+from lfi_mflow.flows.free_form import FreeFormSettings
 from lfi_mflow.flows.latent import LatentFlow, LatentSettings
 from lfi_mflow.flows.manifold import ManifoldFlow
 from lfi_mflow.flows.model_file import Model, ModelMetadata, load_model, save_model
@@ -44,6 +45,7 @@ __all__ = [
     "EncodedSettings",
     "Flow",
     "FlowSettings",
+    "FreeFormSettings",
     "GanSettings",
     "GenerativeAdversarialNetwork",
     "HypersurfaceSettings",

@@ -17,6 +17,7 @@ from lfi_mflow.errors import ConfigError, UnknownNameError
 from lfi_mflow.flows.atlas import AtlasFlow, AtlasFlowSettings
 from lfi_mflow.flows.atlas_latent import AtlasLatent
 from lfi_mflow.flows.flow import Flow
+from lfi_mflow.flows.free_form import FreeFormSettings, build_free_form
 from lfi_mflow.flows.manifold import ManifoldFlow
 from lfi_mflow.flows.preset import Preset, coupling_chart, latent_flow
 from lfi_mflow.flows.relaxed import RelaxedInjectiveFlow
@@ -182,8 +183,8 @@ MANIFOLD_PRESETS: tuple[Preset[Any], ...] = (
         reference="hausdorff",
         source="Sorrenson et al. 2024, arXiv:2306.01843",
         algorithms=("free-form", "nae", "sequential", "penalised"),
-        settings=AutoencoderSettings,
-        build=_pae,
+        settings=FreeFormSettings,
+        build=build_free_form,
     ),
     Preset(
         name="rf",

@@ -175,6 +175,8 @@ def _standardise(flow: Flow, events: TrainingEvents, units: Sequence[str] | None
     if flow.chart is None or not flow.chart.prescribed:
         mean, covariance = events.moments()
         flow.standardisation.fit(mean, covariance, units or [""] * flow.data_dim)
+        if flow.chart is not None:
+            flow.chart.orient(flow.standardisation.axes)
     if flow.conditional:
         chart_of(flow).standardise_theta(*events.theta_moments())
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lfi_mflow.charts import Standardisation, TriangularLinear
+from lfi_mflow.charts import PIXEL, Standardisation, TriangularLinear
 from lfi_mflow.errors import DataError
 
 
@@ -90,6 +90,8 @@ def test_the_axes_may_stay_those_of_the_observables(moments):
         ((1.0, 7.0, 2.0), "abc", (1.0, 7.0, 2.0)),
         ((3.0, 4.0, 5.0), "aba", (17.0**0.5, 4.0, 17.0**0.5)),
         ((1.0, 5.0, 49.0), "aaa", (1.0, 5.0, 49.0)),
+        ((1.0, 7.0, 49.0), [PIXEL, PIXEL, "a"], (5.0, 5.0, 49.0)),
+        ((1.0, 7.0, 1e3), [PIXEL] * 3, 3 * ((1e6 + 50) ** 0.5 / 3**0.5,)),  # a blank border
     ],
 )
 def test_features_of_one_unit_share_a_scale(spreads, units, expected):

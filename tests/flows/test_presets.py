@@ -127,3 +127,13 @@ def test_dimensions_that_cannot_be():
 def test_hypersurfaces_have_one_dimension_less():
     with pytest.raises(ConfigError, match=r"n = d - 1 = 3 for a hypersurface, found n = 2"):
         build_flow("hypersurface", Dimensions(4, 2, 1), {})
+
+
+def test_images_have_as_many_pixels_as_there_are_observables():
+    image = {"image": {"height": 2, "width": 3, "levels": 1}}
+    flow = build_flow("fif", Dimensions(6, 2, 0), image)
+    assert flow.sample(torch.zeros(4, 0)).shape == (4, 6)
+    with pytest.raises(ConfigError, match=r"1 x 2 x 3 .*= 6 observables, found d = 5"):
+        build_flow("fif", Dimensions(5, 2, 0), image)
+    with pytest.raises(ConfigError, match=r"key 'height' in the settings of fif, key 'image'"):
+        build_flow("fif", Dimensions(6, 2, 0), {"image": {"width": 3}})

@@ -17,11 +17,13 @@ from lfi_mflow.charts import (
     Composition,
     ConformalChart,
     ConformalSettings,
+    ConvolutionalChart,
     CouplingChart,
     CouplingSettings,
     EncodedChart,
     GeneratorChart,
     HypersurfaceChart,
+    ImageSettings,
     Leading,
     MaskedAffine,
     NetworkSettings,
@@ -66,6 +68,14 @@ CHARTS = {
     ),
     ConformalChart: ChartCase(
         lambda d, n: ConformalChart(d, n, ConformalSettings(layers=2)), CHART_DIMS
+    ),
+    ConvolutionalChart: ChartCase(
+        lambda d, n: ConvolutionalChart(
+            *(d, n, ImageSettings(height=d // 4, width=2, channels=2, filters=8, levels=1)),
+            *(SMALL_NETWORK, SMALL_NETWORK),
+        ),
+        [(8, 1), (12, 3)],
+        exact_left_inverse=False,
     ),
     CouplingChart: ChartCase(lambda d, n: CouplingChart(d, n, SMALL), CHART_DIMS),
     EncodedChart: ChartCase(
