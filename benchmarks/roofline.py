@@ -11,8 +11,8 @@ is measured, and the same matrix products are measured alone, one shape after th
 ceilings of the machine are measured beside it:
 
 - a product of square matrices, and those of the shapes at hand;
-- the triad ``a = b + s c`` of STREAM, once on arrays that no cache holds, once on arrays as
-  large as the activations of a hidden layer.
+- the triad ``a = b + s c`` of STREAM, once on arrays that no cache holds, once on arrays of
+  the size of what a layer makes of 1,000 events.
 
 Bounds of the time follow, and which part of it each explains:
 
@@ -73,8 +73,8 @@ def peak() -> dict[str, float]:
     a, b = torch.randn(size, size), torch.randn(size, size)
     seconds = median_seconds(lambda: a @ b, rounds=10, least=1.0)
     found = {"product_flops_per_second": 2 * size**3 / seconds}
-    # 128 MiB each, beyond any cache; 256 KiB each, half of a hidden layer of 1,000 events
-    for name, elements in (("memory", scaled(2**25, least=2**20)), ("cache", 2**16)):
+    # 128 MiB each, beyond any cache; 2 MiB each: with less the call itself takes most of the time
+    for name, elements in (("memory", scaled(2**25, least=2**20)), ("cache", 2**19)):
         x, y, z = (torch.ones(elements) for _ in range(3))
         seconds = median_seconds(
             lambda x=x, y=y, z=z: torch.add(y, z, alpha=2.0, out=x), rounds=20, least=1.0
