@@ -115,7 +115,7 @@ def study(
         }
         for number, experiment in experiments.items():
             rng = np.random.default_rng([number, *place])
-            truth = [float(axis[k]) for axis, k in zip(axes, place, strict=True)]
+            truth = [round(float(axis[k]), 9) + 0.0 for axis, k in zip(axes, place, strict=True)]
             row = _coverage(draws, experiment, toys, repeat, rng)
             rows.append({"events": number, "theta": truth} | row)
     return rows

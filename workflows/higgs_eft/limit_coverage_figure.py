@@ -74,7 +74,7 @@ def main() -> None:
         options.output.write_bytes(png(empty_figure("no model whose training came to an end")))
         return
     truths = list(dict.fromkeys(tuple(row["theta"]) for row in records[0]["rows"]))
-    figure = new_figure(4.2 * len(truths), 3.1 * len(records))
+    figure = new_figure(max(6.0, 4.2 * len(truths)), 3.1 * len(records))
     panels = figure.subplots(len(records), len(truths), squeeze=False)
     for line, record in zip(panels, records, strict=True):
         for axes, theta in zip(line, truths, strict=True):
