@@ -52,8 +52,9 @@ def build_free_form(dimensions: Dimensions, settings: FreeFormSettings) -> Flow:
     Raises:
         ConfigError: If the data have another dimension than the image.
     """
-    latent = latent_flow(dimensions, settings)
-    return ManifoldFlow(Standardisation(dimensions.data), _chart(dimensions, settings), latent)
+    # The chart first, as in every preset: the order decides which weights a seed gives.
+    chart, latent = _chart(dimensions, settings), latent_flow(dimensions, settings)
+    return ManifoldFlow(Standardisation(dimensions.data), chart, latent)
 
 
 def _chart(dimensions: Dimensions, settings: FreeFormSettings) -> Chart:

@@ -158,11 +158,11 @@ def test_what_is_no_event_is_refused(tasks, monkeypatch):
         tasks.TASKS["two_moons"].sample_exactly(np.array([50.0, 0.0]), 10, np.random.default_rng(1))
 
 
-def gate(simulator, x, ours, seed=10):
-    """C2ST of 2,000 of our draws against exact ones."""
+def gate(simulator, x, ours, n=2_000, seed=10):
+    """C2ST of n of our draws against as many exact ones."""
     rng = np.random.default_rng(seed)
-    exact = simulator.sample_exactly(x[0], 2_000, rng)
-    return c2st(rng.permutation(ours)[:2_000], exact, seed=1).value
+    exact = simulator.sample_exactly(x[0], n, rng)
+    return c2st(rng.permutation(ours)[:n], exact, seed=1).value
 
 
 def chains(simulator, x, ess):
@@ -186,9 +186,9 @@ def test_gate_of_the_grid(make):
 @pytest.mark.statistical
 def test_gate_of_the_chains_on_two_crescents(make):
     simulator, x = make("two_moons")
-    ours = chains(simulator, x, ess=2_000)
+    ours = chains(simulator, x, ess=4_000)
     assert 0.4 < (ours.sum(axis=1) > 0).mean() < 0.6
-    assert LOW <= gate(simulator, x, ours) <= HIGH
+    assert LOW <= gate(simulator, x, ours, n=4_000) <= HIGH
 
 
 @pytest.mark.slow
