@@ -29,7 +29,7 @@ def surface() -> PolynomialSurface:
 
 @pytest.fixture(scope="session")
 def events_path(tmp_path_factory: pytest.TempPathFactory, surface: PolynomialSurface) -> Path:
-    from measuring import scaled  # noqa: PLC0415 - it was loaded above
+    from measuring import scaled  # noqa: PLC0415 - the path is set by now
 
     path = tmp_path_factory.mktemp("benchmark") / "events.h5"
     prior = parse_prior("uniform(-1, 1)", surface.parameters)
