@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import shutil
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -34,3 +37,29 @@ def script(monkeypatch) -> Callable[[str], ModuleType]:
         return module
 
     return load
+
+
+@pytest.fixture
+def snakemake() -> Callable[..., str]:
+    """Run a study with the quick profile, and return what Snakemake says: (study, folder, ...)."""
+    program = shutil.which("snakemake", path=Path(sys.executable).parent)
+    if program is None:
+        pytest.skip("Snakemake is not installed")
+
+    def run(study: str, folder: Path, *options: str) -> str:
+        source = WORKFLOWS / study
+        command = [program, "--snakefile", source / "Snakefile", "--cores", "2"]
+        profile = ["--configfile", source / "quick.yaml", "--directory", folder]
+        # the commands of the rules are those of this checkout, as the tests are
+        path = os.pathsep.join([str(WORKFLOWS.parent), str(WORKFLOWS.parent / "simulators")])
+        result = subprocess.run(
+            [*command, *profile, *options],
+            capture_output=True,
+            text=True,
+            check=False,
+            env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
+        )
+        assert result.returncode == 0, result.stderr
+        return result.stdout + result.stderr
+
+    return run

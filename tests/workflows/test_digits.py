@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -20,7 +17,6 @@ from lfi_mflow.flows import Dimensions, build_flow, save_model
 from lfi_mflow.training import Phase, RunConfig, read_run_config, train_model
 
 STUDY = Path(__file__).parents[2] / "workflows" / "injective" / "digits"
-SNAKEMAKE = shutil.which("snakemake", path=Path(sys.executable).parent)
 
 
 @pytest.fixture
@@ -155,25 +151,13 @@ def test_what_is_measured(script, run, tmp_path):
     assert found["sample_mmd2"] > 0
 
 
-@pytest.mark.skipif(SNAKEMAKE is None, reason="Snakemake is not installed")
 @pytest.mark.parametrize(
     "options", [["--dry-run"], pytest.param(["--quiet"], marks=pytest.mark.slow)]
 )
-def test_the_rules_fit_together(options, tmp_path):
-    command = [SNAKEMAKE, "--snakefile", STUDY / "Snakefile", "--cores", "2"]
-    profile = ["--configfile", STUDY / "quick.yaml", "--directory", tmp_path]
-    root = STUDY.parents[2]
-    path = os.pathsep.join([str(root), str(root / "simulators")])
-    result = subprocess.run(
-        [*command, *profile, *options],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
-    )
-    assert result.returncode == 0, result.stderr
+def test_the_rules_fit_together(snakemake, options, tmp_path):
+    said = snakemake("injective/digits", tmp_path, *options)
     if "--dry-run" in options:
-        assert "rule picture" in result.stdout + result.stderr
+        assert "rule picture" in said
     else:
         table = (tmp_path / "table.csv").read_text().splitlines()
         assert [line.split(",")[0] for line in table[1:]] == ["fif-convolutional", "two-steps"]

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -14,7 +11,6 @@ import numpy as np
 import pytest
 
 WORKFLOWS = Path(__file__).parents[2] / "workflows"
-SNAKEMAKE = shutil.which("snakemake", path=Path(sys.executable).parent)
 
 
 @pytest.fixture
@@ -72,24 +68,12 @@ def test_a_manifold_is_measured(script, tmp_path, monkeypatch):
     assert set(record["cpu_seconds"]) == set(record["estimates"])
 
 
-@pytest.mark.skipif(SNAKEMAKE is None, reason="Snakemake is not installed")
 @pytest.mark.parametrize(
     "options", [["--dry-run"], pytest.param(["--quiet"], marks=pytest.mark.slow)]
 )
-def test_the_rules_fit_together(options, tmp_path):
-    source = WORKFLOWS / "dimension"
-    command = [SNAKEMAKE, "--snakefile", source / "Snakefile", "--cores", "2"]
-    profile = ["--configfile", source / "quick.yaml", "--directory", tmp_path]
-    path = os.pathsep.join([str(WORKFLOWS.parent), str(WORKFLOWS.parent / "simulators")])
-    result = subprocess.run(
-        [*command, *profile, *options],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
-    )
-    assert result.returncode == 0, result.stderr
+def test_the_rules_fit_together(snakemake, options, tmp_path):
+    said = snakemake("dimension", tmp_path, *options)
     if "--dry-run" in options:
-        assert "rule table" in result.stdout + result.stderr
+        assert "rule table" in said
     else:
         assert (tmp_path / "table.md").read_text().startswith("The answer is n for 3 of 3")

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
@@ -23,32 +19,12 @@ STUDIES = (
     "injective",
 )
 NO_ROWS = {"literature.toml", "published.toml"}
-SNAKEMAKE = shutil.which("snakemake", path=Path(sys.executable).parent)
 
-needs_snakemake = pytest.mark.skipif(SNAKEMAKE is None, reason="Snakemake is not installed")
 each_study = pytest.mark.parametrize("study", STUDIES)
 
 
 def read_config(study: str, name: str = "config.yaml") -> dict:
     return yaml.safe_load((WORKFLOWS / study / name).read_text())
-
-
-def snakemake(study: str, folder: Path, *options: str) -> str:
-    """Run Snakemake with the quick profile, and return what it says."""
-    source = WORKFLOWS / study
-    command = [SNAKEMAKE, "--snakefile", source / "Snakefile", "--cores", "2"]
-    profile = ["--configfile", source / "quick.yaml", "--directory", folder]
-    # the commands of the rules are those of this checkout, as the tests are
-    path = os.pathsep.join([str(WORKFLOWS.parent), str(WORKFLOWS.parent / "simulators")])
-    result = subprocess.run(
-        [*command, *profile, *options],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"},
-    )
-    assert result.returncode == 0, result.stderr
-    return result.stdout + result.stderr
 
 
 def training_files():
@@ -95,15 +71,13 @@ def test_the_training_file_of_the_m_flow_spells_out_the_defaults():
     assert from_table(settings, config.settings, "settings") == settings()
 
 
-@needs_snakemake
 @each_study
-def test_the_rules_fit_together(study, tmp_path):
+def test_the_rules_fit_together(snakemake, study, tmp_path):
     said = snakemake(study, tmp_path, "--dry-run")
     assert "rule gather" in said
     assert "table.md" in said
 
 
-@needs_snakemake
 @pytest.mark.parametrize(
     ("study", "figures"),
     [
@@ -120,7 +94,7 @@ def test_the_rules_fit_together(study, tmp_path):
         pytest.param("instability", ["family.png", "trainings.png"], marks=pytest.mark.slow),
     ],
 )
-def test_a_quick_study_makes_table_and_figures(study, figures, tmp_path):
+def test_a_quick_study_makes_table_and_figures(snakemake, study, figures, tmp_path):
     snakemake(study, tmp_path, "--quiet")
     rows = read_config(study, "quick.yaml")["select"]
     table = (tmp_path / "table.csv").read_text().splitlines()
