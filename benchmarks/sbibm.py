@@ -4,11 +4,12 @@
 
     LFI_MFLOW_TEST_DATA=FOLDER python benchmarks/sbibm.py               # all five tasks
     LFI_MFLOW_TEST_DATA=FOLDER python benchmarks/sbibm.py two_moons --observations 1 2
+    LFI_MFLOW_TEST_DATA=FOLDER python benchmarks/sbibm.py slcp --candidates default wide -o FILE
     LFI_MFLOW_TEST_DATA=FOLDER python benchmarks/sbibm.py --exact       # the gate of the samplers
 
 For each task 10,000 simulations are drawn from the prior. The candidates of the task are
 trained once; the one with the best validation likelihood is trained again from other
-weights, and the likelihoods of all members are averaged. Reference posteriors play no part
+weights, and the surrogate is the mixture of all members. Reference posteriors play no part
 in that. Posteriors come from the samplers of the package, and the C2ST of the benchmark
 compares them with the reference samples. ``--exact`` puts the exact likelihood in the
 place of the surrogate.
@@ -39,6 +40,7 @@ from lfi_mflow.flows import Dimensions, Flow, build_flow, get_preset
 from lfi_mflow.inference import (
     EventSetLikelihood,
     McmcSettings,
+    MixtureLikelihood,
     SimulatorLikelihood,
     grid_posterior,
     log_posterior,
@@ -69,6 +71,9 @@ class Candidate:
         batch_size: Events per step.
         weight_decay: Decoupled weight decay.
         principal_axes: Whether the flow works along the principal axes of the events.
+        optimiser: Name of the optimiser.
+        events: Into how many events of one data set the observables are divided: those of
+            ``slcp`` are four independent points. Likelihoods of this package are of sets.
         preset: Name of the preset.
     """
 
@@ -79,12 +84,18 @@ class Candidate:
     batch_size: int = 250
     weight_decay: float = 1e-2
     principal_axes: bool = True
+    optimiser: str = "adamw"
+    events: int = 1
     preset: str = "af"
 
-    def train(self, task: str, events: ResidentEvents, seed: int) -> tuple[Flow, float]:
-        """Train a flow; return it with its loss on the validation events."""
-        simulator = TASKS[task]
-        d, p = len(simulator.observables), simulator.prior.dim
+    def sets(self, x: Tensor) -> Tensor:
+        """Observations as sets of events: (D, d events) -> (D, events, d)."""
+        return x.unflatten(-1, (self.events, -1))
+
+    def train(self, x: Tensor, theta: Tensor, seed: int) -> tuple[Flow, float]:
+        """Train a flow; return it with its log-probability of the validation simulations."""
+        d, p = x.shape[1] // self.events, theta.shape[1]
+        events = ResidentEvents(self.sets(x), theta, validation_fraction=VALIDATION, seed=SEED)
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             settings = {"latent": self.latent, "principal_axes": self.principal_axes}
@@ -96,12 +107,15 @@ class Candidate:
             self.epochs,
             self.batch_size,
             self.learning_rate,
+            optimiser=self.optimiser,
             weight_decay=self.weight_decay,
             patience=10,
         )
-        history = fit(flow, [phase], events, seed=seed)
+        fit(flow, [phase], events, seed=seed)
         flow.requires_grad_(False)
-        return flow, min(epoch.validation for epoch in history.phases[-1].epochs)
+        blocks = events.validation_events()
+        total = sum(float(flow.log_prob(block.prepared, block.theta).sum()) for block in blocks)
+        return flow, total * self.events / events.n_validation
 
 
 SMALL = {"transforms": 2, "bins": 4, "hidden": 32, "components": 1, "centre": "linear"}
@@ -124,6 +138,17 @@ CANDIDATES = {
             weight_decay=0.3,
             principal_axes=False,
         ),
+        Candidate(
+            "points",
+            {"transforms": 3, "bins": 8, "hidden": 128, "components": 1, "centre": "linear"},
+            epochs=60,
+            learning_rate=4e-3,
+            batch_size=1000,
+            weight_decay=0.1,
+            principal_axes=False,
+            optimiser="soap",
+            events=4,
+        ),
     ),
     "gaussian_linear": (Candidate("default", epochs=15), Candidate("small", SMALL, epochs=15)),
     "gaussian_linear_uniform": (
@@ -140,6 +165,13 @@ CANDIDATES = {
             weight_decay=0.3,
         ),
         Candidate(
+            "unturned",
+            {"transforms": 2, "bins": 4, "hidden": 256, "components": 1},
+            epochs=40,
+            weight_decay=0.3,
+            principal_axes=False,
+        ),
+        Candidate(
             "wider",
             {"transforms": 2, "bins": 4, "hidden": 512, "components": 1},
             epochs=40,
@@ -149,47 +181,38 @@ CANDIDATES = {
 }
 
 
-def simulated(task: str) -> ResidentEvents:
-    """The simulations of a task, split into training and validation."""
+def simulated(task: str) -> tuple[Tensor, Tensor]:
+    """The simulations of a task: observations (N, d) and parameters (N, p)."""
     simulator, rng = TASKS[task], np.random.default_rng(SEED)
     events = simulator.simulate(simulator.prior.sample(SIMULATIONS, rng), rng)
-    x, theta = (torch.from_numpy(values).float() for values in (events.x, events.theta))
-    return ResidentEvents(x, theta, validation_fraction=VALIDATION, seed=SEED)
+    return torch.from_numpy(events.x).float(), torch.from_numpy(events.theta).float()
 
 
-class Mixture:
-    """Average likelihood of several flows, each data set being one event.
-
-    Arguments:
-        flows: The flows.
-        x: Events, with shape (D, 1, d).
-    """
-
-    def __init__(self, flows: list[Flow], x: Tensor) -> None:
-        self._members = [EventSetLikelihood(flow, x) for flow in flows]
-
-    def __call__(self, theta: Tensor) -> Tensor:
-        """Log-likelihood: (D, ..., p) -> (D, ...)."""
-        values = torch.stack([member(theta) for member in self._members])
-        return values.logsumexp(0) - math.log(len(values))
-
-
-def train(task: str, members: int, report: Callable[[str], None]) -> tuple[list[Flow], dict]:
-    """Train the candidates, and more members of the best; return them with what was found."""
-    events, start = simulated(task), time.perf_counter()
+def train(
+    task: str, names: list[str] | None, members: int, report: Callable[[str], None]
+) -> tuple[Candidate, list[Flow], dict]:
+    """Train the candidates, and more members of the best; return it, them and what was found."""
+    data, start = simulated(task), time.perf_counter()
     trained = []
     for candidate in CANDIDATES[task]:
-        flow, loss = candidate.train(task, events, seed=1)
-        trained.append((loss, candidate, flow))
-        report(f"{candidate.name}: validation loss {loss:.4f}")
-    _, best, flow = min(trained, key=lambda row: row[0])
-    flows = [flow, *(best.train(task, events, seed)[0] for seed in range(2, members + 1))]
-    return flows, {
-        "candidates": {candidate.name: round(loss, 4) for loss, candidate, _ in trained},
-        "chosen": asdict(best),
-        "members": members,
-        "training_seconds": round(time.perf_counter() - start, 1),
-    }
+        if names is None or candidate.name in names:
+            flow, value = candidate.train(*data, seed=1)
+            trained.append((value, candidate, flow))
+            report(f"{candidate.name}: validation log p {value:.4f}")
+    _, best, flow = max(trained, key=lambda row: row[0])
+    flows = [flow, *(best.train(*data, seed)[0] for seed in range(2, members + 1))]
+    return (
+        best,
+        flows,
+        {
+            "validation_log_prob": {
+                candidate.name: round(value, 4) for value, candidate, _ in trained
+            },
+            "chosen": asdict(best),
+            "members": members,
+            "training_seconds": round(time.perf_counter() - start, 1),
+        },
+    )
 
 
 def posterior_samples(likelihood, task: str, sets: int, n: int) -> tuple[np.ndarray, dict]:
@@ -244,12 +267,18 @@ def run(task: str, arguments: argparse.Namespace, results: Results) -> None:
     if not todo:
         return
     pairs = [reference_samples(folder, task, k) for k in todo]
-    x = torch.from_numpy(np.stack([observation for observation, _ in pairs])[:, None])
+    x = torch.from_numpy(np.stack([observation for observation, _ in pairs]))
     if arguments.exact:
-        likelihood = SimulatorLikelihood(TASKS[task], x)
+        likelihood = SimulatorLikelihood(TASKS[task], x[:, None])
     else:
-        flows, found = train(task, arguments.members, lambda line: print(task, line, flush=True))
-        likelihood = Mixture(flows, x.float())
+        best, flows, found = train(
+            task,
+            arguments.candidates,
+            arguments.members,
+            lambda line: print(task, line, flush=True),
+        )
+        sets = best.sets(x.float())
+        likelihood = MixtureLikelihood([EventSetLikelihood(flow, sets) for flow in flows])
         row |= found
     n = arguments.samples
     samples, row["sampler"] = posterior_samples(likelihood, task, len(todo), n)
@@ -266,7 +295,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("tasks", nargs="*", help=", ".join(TASKS))
     parser.add_argument("--observations", nargs="+", type=int, default=[1, 2, 3, 4, 5])
-    parser.add_argument("--members", type=int, default=3, help="flows that are averaged")
+    parser.add_argument("--candidates", nargs="+", help="only these candidates")
+    parser.add_argument("--members", type=int, default=8, help="flows that are averaged")
     parser.add_argument("--samples", type=int, default=10_000, help="of each posterior")
     parser.add_argument("--exact", action="store_true", help="use the exact likelihood")
     parser.add_argument("--force", action="store_true", help="forget earlier results")
@@ -274,6 +304,9 @@ def main() -> None:
     arguments = parser.parse_args()
     if unknown := set(arguments.tasks) - set(TASKS):
         parser.error(f"expected tasks among {', '.join(TASKS)}, found {', '.join(unknown)}")
+    names = {candidate.name for task in arguments.tasks or TASKS for candidate in CANDIDATES[task]}
+    if unknown := set(arguments.candidates or ()) - names:
+        parser.error(f"expected candidates among {', '.join(names)}, found {', '.join(unknown)}")
     results = Results(arguments.output, force=arguments.force)
     for task in arguments.tasks or TASKS:
         run(task, arguments, results)

@@ -129,9 +129,12 @@ class ResidentEvents(TrainingEvents):
     """Events in the memory of the device, split at random.
 
     Arguments:
-        x: Features, with shape (N, d), on the device and in the precision of the flow.
+        x: Features, with shape (N, d), on the device and in the precision of the flow; or
+            with shape (N, k, d), of k events for each theta: they are trained on together or
+            not at all, because a theta that is known from training validates nothing.
         theta: Parameters, with shape (N, p).
         weight: Positive weights, with shape (N,), or None; they are scaled to a mean of one.
+            Weights, scores and ratios are for one event for each theta.
         score: Joint scores, with shape (N, p), or None.
         log_ratio: Joint log-ratios, with shape (N,), or None.
         validation_fraction: Fraction of events for validation.
@@ -149,9 +152,13 @@ class ResidentEvents(TrainingEvents):
         validation_fraction: float,
         seed: int,
     ) -> None:
-        self.n_validation = validation_size(len(x), validation_fraction)
-        self.n_train = len(x) - self.n_validation
         order = _permutation(len(x), seed, x.device)
+        held_out = validation_size(len(x), validation_fraction)
+        if x.dim() == 3:
+            k = x.shape[1]
+            order = (order[:, None] * k + torch.arange(k, device=x.device)).flatten()
+            x, theta, held_out = x.flatten(0, 1), theta.repeat_interleave(k, dim=0), k * held_out
+        self.n_train, self.n_validation = len(x) - held_out, held_out
         if weight is not None:
             weight = weight * (len(weight) / weight.sum(dtype=torch.float64)).to(weight.dtype)
         self._events = Batch(x, theta, weight, score, log_ratio)

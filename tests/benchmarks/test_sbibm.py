@@ -7,8 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from lfi_mflow.flows import Dimensions, build_flow
-
 TINY = {"transforms": 1, "bins": 2, "hidden": 4, "components": 1}
 
 
@@ -18,13 +16,16 @@ def sbibm(script):
     return script("sbibm")
 
 
-def test_members_are_averaged_as_likelihoods(sbibm):
-    flows = [build_flow("af", Dimensions(2, 2, 2), {"latent": TINY}).eval() for _ in range(2)]
-    x, theta = torch.randn(3, 1, 2), torch.rand(3, 4, 2)
-    found = sbibm.Mixture(flows, x)(theta)
-    rows = x.expand(3, 4, 2).reshape(-1, 2), theta.reshape(-1, 2)
-    wanted = torch.stack([flow.log_prob(*rows).exp() for flow in flows]).mean(0).log()
-    torch.testing.assert_close(found, wanted.reshape(3, 4).double(), rtol=1e-4, atol=1e-4)
+def test_events_of_one_data_set_are_validated_together(sbibm):
+    """Four points of one observation: their likelihoods multiply, and none is trained on."""
+    x, theta = sbibm.simulated("slcp")
+    points = sbibm.Candidate("points", TINY, epochs=1, events=4)
+    flow, value = points.train(x[:50], theta[:50], seed=1)
+    held_out = torch.randperm(50, generator=torch.Generator().manual_seed(sbibm.SEED))[45:]
+    sets = points.sets(x[held_out])
+    log_prob = flow.log_prob(sets.flatten(0, 1), theta[held_out].repeat_interleave(4, dim=0))
+    assert sets.shape == (5, 4, 2)
+    assert value == pytest.approx(log_prob.reshape(5, 4).sum(1).mean().item(), rel=1e-4)
 
 
 def test_every_task_has_candidates_and_targets(sbibm):
@@ -41,10 +42,12 @@ def test_the_best_on_validation_events_is_chosen(sbibm, monkeypatch):
     )
     monkeypatch.setitem(sbibm.CANDIDATES, "two_moons", (slow, good))
     lines = []
-    flows, found = sbibm.train("two_moons", 2, lines.append)
+    best, flows, found = sbibm.train("two_moons", None, 2, lines.append)
     assert (len(flows), len(lines)) == (2, 2)
-    assert found["chosen"]["name"] == "good"
-    assert found["candidates"]["good"] < found["candidates"]["slow"]
+    assert best.name == found["chosen"]["name"] == "good"
+    assert found["validation_log_prob"]["good"] > found["validation_log_prob"]["slow"]
+    best, _, _ = sbibm.train("two_moons", ["slow"], 1, lines.append)
+    assert best.name == "slow"
 
 
 def test_results_go_on(sbibm, tmp_path):

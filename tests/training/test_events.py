@@ -47,6 +47,19 @@ def _rows(batches):
     return np.sort(torch.cat([batch.prepared[:, 0] for batch in batches]).numpy())
 
 
+def test_events_of_one_theta_stay_together():
+    x = torch.arange(60.0, dtype=torch.float64).reshape(20, 3, 1)
+    theta = x[:, 0]
+    loaded = ResidentEvents(x, theta, validation_fraction=0.25, seed=1)
+    assert (loaded.n_train, loaded.n_validation) == (45, 15)
+    held_out = next(loaded.validation_events())
+    groups = held_out.prepared.reshape(5, 3)
+    assert torch.equal(groups, groups[:, :1] + torch.arange(3))
+    assert torch.equal(held_out.theta.reshape(5, 3), groups[:, :1].expand(5, 3))
+    trained = _rows(loaded.prepare(_same).training(45, seed=0))
+    assert not set(trained) & set(groups.flatten().tolist())
+
+
 def test_every_event_is_in_one_part(load, path, make_events, block_size):
     block_size(64)  # many blocks
     everything = np.sort(make_events(400).x[:, 0])
