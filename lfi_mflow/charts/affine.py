@@ -16,9 +16,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from zuko.flows.autoregressive import MaskedAutoregressiveTransform
 from zuko.transforms import Transform
 
+from lfi_mflow.charts.autoregressive import MaskedAutoregressiveTransform
 from lfi_mflow.charts.bijection import Bijection
 from lfi_mflow.charts.networks import NetworkSettings, ResidualNetwork
 
@@ -98,8 +98,8 @@ class MaskedAffine(Bijection):
 
     .. math:: x_i = z_i \exp(s_i(x_{<i}, \theta)) + t_i(x_{<i}, \theta)
 
-    From data to latents it takes one pass of its network, from latents to data as many as
-    there are coordinates. It starts as the identity.
+    From data to latents it takes one pass of its network; from latents to data, too, but step by
+    step. It starts as the identity.
 
     Arguments:
         dim: The dimension d.
