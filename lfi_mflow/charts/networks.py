@@ -63,10 +63,14 @@ class ResidualNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Evaluate: (B, in_features) -> (B, out_features)."""
+        return self.last(self.hidden(x))
+
+    def hidden(self, x: Tensor) -> Tensor:
+        """Inputs of the last layer: (B, in_features) -> (B, hidden)."""
         x = self.first(x)
         for block in self.blocks:
             x = x + block(x)
-        return self.last(F.silu(x))
+        return F.silu(x)
 
     def push_hidden(self, x: Tensor, tangents: Tensor) -> tuple[Tensor, Tensor]:
         """Inputs of the last layer, with k tangents: (B, i), (B, k, i) -> (B, h), (B, k, h)."""
