@@ -167,7 +167,8 @@ CANDIDATES = {
         Candidate(
             "unturned",
             {"transforms": 2, "bins": 4, "hidden": 256, "components": 1},
-            epochs=40,
+            epochs=60,
+            batch_size=100,
             weight_decay=0.3,
             principal_axes=False,
         ),
