@@ -9,13 +9,14 @@ and their volumes. They make its *code*, which is computed once.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor, nn
 
 from lfi_mflow.charts import ResidualNetwork
+from lfi_mflow.errors import ConfigError
 from lfi_mflow.flows.latent import LatentFlow, LatentSettings
 
 __all__ = ["ABSENT", "AtlasLatent", "Slots", "pack", "unpack"]
@@ -59,10 +60,14 @@ class AtlasLatent(nn.Module):
         theta_dim: Number p of parameters; 0 for an unconditional density.
         n_charts: Number K of charts.
         settings: The architecture of the flow; the network of the weights is as wide.
+
+    Raises:
+        ConfigError: If the flow is to have axes of its own: charts have different ones.
     """
 
     theta_mean: Tensor
     theta_scale: Tensor
+    turns: ClassVar[bool] = False
 
     def __init__(
         self, latent_dim: int, theta_dim: int, n_charts: int, settings: LatentSettings
@@ -76,6 +81,8 @@ class AtlasLatent(nn.Module):
         self.weights = None
         if theta_dim and n_charts > 1:
             self.weights = ResidualNetwork(theta_dim, n_charts, settings.hidden, 1)
+        if settings.axes != "given":
+            raise ConfigError('axes = "given" in an atlas', settings.axes, "leave it out")
         self.flow = LatentFlow(latent_dim, theta_dim + n_charts, settings)
 
     @torch.no_grad()

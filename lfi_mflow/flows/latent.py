@@ -6,11 +6,14 @@ it, so that they do not have to tear.
 
 What depends on theta by a straight line needs no network: with ``centre = "linear"`` the
 standardisation takes the regression of the latents on theta away, and the flow learns
-what is left.
+what is left. Nor does it take one to part what does not belong together: with
+``axes = "simple"`` the latents are turned until each observable depends on few of them.
 
 References:
     | Neural Spline Flows (Durkan et al., 2019)
     | https://arxiv.org/abs/1906.04032
+    | The varimax criterion for analytic rotation in factor analysis (Kaiser, 1958)
+    | https://doi.org/10.1007/BF02289233
 """
 
 from __future__ import annotations
@@ -30,8 +33,10 @@ from lfi_mflow.flows.spline import BinsFirstSpline
 __all__ = ["LatentFlow", "LatentSettings"]
 
 Centre = Literal["constant", "linear"]
+Axes = Literal["given", "simple"]
 
 _CLUSTERED = 20_000
+_MAX_TURNS = 1000
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,9 @@ class LatentSettings:
         components: Number of Gaussians of the base.
         centre: What standardised latents are relative to: ``"constant"``, their mean, or
             ``"linear"``, their regression on theta, worth it where events are few.
+        axes: The axes along which the splines act: ``"given"``, those of the chart, or
+            ``"simple"``, each observable depending on few, worth it where observables are
+            many and independent of each other.
     """
 
     transforms: int = 2
@@ -52,14 +60,16 @@ class LatentSettings:
     hidden: int = 64
     components: int = 4
     centre: Centre = "constant"
+    axes: Axes = "given"
 
     def __post_init__(self) -> None:
         """Check the values."""
         for name, least in (("transforms", 1), ("bins", 2), ("hidden", 1), ("components", 1)):
             if getattr(self, name) < least:
                 raise ConfigError(f"{name} >= {least}", str(getattr(self, name)), "raise it")
-        if self.centre not in get_args(Centre):
-            raise UnknownNameError("centre", self.centre, get_args(Centre))
+        for name, known in (("centre", get_args(Centre)), ("axes", get_args(Axes))):
+            if getattr(self, name) not in known:
+                raise UnknownNameError(name, getattr(self, name), known)
 
     def least_elements(self, latent_dim: int, theta_dim: int) -> int:
         """Return a lower bound of the number of weights.
@@ -94,6 +104,7 @@ class LatentFlow(nn.Module):
     theta_mean: Tensor
     theta_scale: Tensor
     u_slope: Tensor | None
+    u_axes: Tensor | None
 
     def __init__(self, latent_dim: int, theta_dim: int, settings: LatentSettings) -> None:
         super().__init__()
@@ -103,6 +114,8 @@ class LatentFlow(nn.Module):
         # not there where it is not used: older model files have none
         linear = settings.centre == "linear" and theta_dim > 0
         self.register_buffer("u_slope", torch.zeros(latent_dim, theta_dim) if linear else None)
+        simple = settings.axes == "simple"
+        self.register_buffer("u_axes", torch.eye(latent_dim) if simple else None)
         network = {"hidden_features": (settings.hidden,) * 2, "activation": nn.SiLU}
         bins = settings.bins
         order = torch.arange(latent_dim)
@@ -128,6 +141,23 @@ class LatentFlow(nn.Module):
         )
         self.flow = zuko.lazy.Flow(splines, base)
 
+    @property
+    def turns(self) -> bool:
+        """Whether it has axes of its own, and :meth:`turn` has to come before it is fitted."""
+        return self.u_axes is not None
+
+    @torch.no_grad()
+    def turn(self, u: Tensor, observables: Tensor, weight: Tensor | None = None) -> None:
+        """Fit the axes to latents and observables.
+
+        Arguments:
+            u: Latents, with shape (N, n).
+            observables: The points of the manifold that they stand for, with shape (N, d).
+            weight: Weights >= 0 of the events, with shape (N,); None if all are equal.
+        """
+        if self.u_axes is not None:
+            self.u_axes.copy_(_simple_axes(u, observables, weight))
+
     @torch.no_grad()
     def standardise(self, u: Tensor, theta: Tensor, weight: Tensor | None = None) -> None:
         """Fit the standardisation to latents and parameters, and place the base.
@@ -140,6 +170,8 @@ class LatentFlow(nn.Module):
             theta: Parameters, with shape (N, p).
             weight: Weights >= 0 of the events, with shape (N,); None if all are equal.
         """
+        if self.u_axes is not None:
+            u = u @ self.u_axes
         if theta.shape[-1]:  # torch warns about moments of nothing
             mean, scale = _moments(theta, weight)
             self.theta_mean.copy_(mean)
@@ -168,6 +200,8 @@ class LatentFlow(nn.Module):
 
     def log_prob(self, u: Tensor, theta: Tensor) -> Tensor:
         """Log-density with respect to du: (..., n), (..., p) -> (...); leading shapes broadcast."""
+        if self.u_axes is not None:
+            u = u @ self.u_axes
         standardised = (u - self._centre(theta)) / self.u_scale
         log_prob = self._given(theta).log_prob(standardised) - self.u_scale.log().sum()
         # without parameters nothing in zuko knows the shape of theta
@@ -199,6 +233,8 @@ class LatentFlow(nn.Module):
         )
         noise = torch.randn(mean.shape, generator=generator, dtype=mean.dtype, device=home)
         u = self._centre(theta) + self.u_scale * given.transform.inv(mean + spread * noise.to(mean))
+        if self.u_axes is not None:
+            u = torch.linalg.solve(self.u_axes, u, left=False)
         log_probs = given.base.logits.log_softmax(dim=-1).expand(len(theta), -1)
         log_prob = log_probs.take_along_dim(chosen.squeeze(-1), dim=-1).squeeze(-1)
         return u, log_prob - log_prob.detach()
@@ -251,6 +287,32 @@ def _slope(u: Tensor, theta: Tensor, weight: Tensor | None) -> Tensor:
         u, theta = root * u, root * theta
     # the pseudo-inverse gives a parameter that never changes no slope
     return (torch.linalg.pinv(theta, rtol=1e-6) @ u).mT
+
+
+def _simple_axes(u: Tensor, observables: Tensor, weight: Tensor | None) -> Tensor:
+    """Map A of latents to coordinates u A of simple structure, with |det A| = 1 and shape (n, n).
+
+    The coordinates are uncorrelated, and the squares of their correlations with the
+    observables as unequal as they can be (varimax): zero or one, if possible.
+    """
+    u, x = u.cpu().double(), observables.cpu().double()
+    share = torch.ones(len(u)).to(u) if weight is None else weight.cpu().double()
+    root = (share / share.sum()).sqrt()[:, None]
+    u, x = (root * (values - root.square().mT @ values) for values in (u, x))
+    _, spread, turn = torch.linalg.svd(u, full_matrices=False)
+    whitening = turn.mT / spread.clamp_min(1e-12 * spread[0])
+    loadings = (x / x.norm(dim=0).clamp_min(1e-300)).mT @ (u @ whitening)
+    rotation, criterion = torch.eye(len(turn)).to(u), 0.0
+    for _ in range(_MAX_TURNS):
+        turned = loadings @ rotation
+        cubed = turned * (turned.square() - turned.square().mean(dim=0))
+        left, singular, right = torch.linalg.svd(loadings.mT @ cubed)
+        rotation = left @ right
+        if float(singular.sum()) < criterion * (1.0 + 1e-9):
+            break
+        criterion = float(singular.sum())
+    axes = whitening @ rotation
+    return axes / torch.linalg.slogdet(axes).logabsdet.div(len(axes)).exp()
 
 
 def _chosen(events: int, weight: Tensor | None) -> Tensor:

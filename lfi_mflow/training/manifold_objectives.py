@@ -11,7 +11,7 @@ from torch import Tensor
 from lfi_mflow.errors import ConfigError
 from lfi_mflow.flows import Flow
 from lfi_mflow.training.events import Batch
-from lfi_mflow.training.objective import Objective, chart_of, check_positive
+from lfi_mflow.training.objective import Objective, chart_of, check_positive, standardise_latent
 
 __all__ = ["Distance", "LatentLikelihood", "Likelihood", "PenalisedLikelihood", "Reconstruction"]
 
@@ -91,7 +91,7 @@ class LatentLikelihood(Objective):
 
     def begin(self, flow: Flow, batch: Batch) -> None:
         """Fit the standardisation of latents and parameters."""
-        flow.latent.standardise(batch.prepared, batch.theta, batch.weight)
+        standardise_latent(flow, batch.prepared, batch)
 
     def loss(self, flow: Flow, batch: Batch, generator: torch.Generator) -> Tensor:
         """Negative log-density of latents, with shape (B,)."""
@@ -119,8 +119,7 @@ class Likelihood(Objective):
     def begin(self, flow: Flow, batch: Batch) -> None:
         """Fit the standardisation of latents and parameters, with the chart as it starts."""
         with torch.no_grad():
-            u = flow.latents(batch.prepared, batch.theta)
-            flow.latent.standardise(u, batch.theta, batch.weight)
+            standardise_latent(flow, flow.latents(batch.prepared, batch.theta), batch)
 
     def loss(self, flow: Flow, batch: Batch, generator: torch.Generator) -> Tensor:
         """Negative log-density of events, with shape (B,)."""

@@ -19,7 +19,15 @@ from lfi_mflow.errors import ConfigError
 from lfi_mflow.flows import Flow
 from lfi_mflow.training.events import Batch
 
-__all__ = ["Measures", "Objective", "Part", "chart_of", "check_positive", "one_chart_of"]
+__all__ = [
+    "Measures",
+    "Objective",
+    "Part",
+    "chart_of",
+    "check_positive",
+    "one_chart_of",
+    "standardise_latent",
+]
 
 Part = Literal["chart", "latent", "all"]
 Measures = Literal["loss", "surrogate"]
@@ -105,6 +113,14 @@ def one_chart_of(flow: Flow) -> Chart:
             "a model with one chart", "one with an atlas", "choose another model or objective"
         )
     return chart
+
+
+@torch.no_grad()
+def standardise_latent(flow: Flow, u: Tensor, batch: Batch) -> None:
+    """Fit what is fitted of the latent density to latents of a batch: (B, n)."""
+    if flow.latent.turns:
+        flow.latent.turn(u, flow.decode(u, batch.theta), batch.weight)
+    flow.latent.standardise(u, batch.theta, batch.weight)
 
 
 def check_positive(name: str, value: float) -> None:

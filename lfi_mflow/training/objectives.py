@@ -34,6 +34,7 @@ from lfi_mflow.training.objective import (
     chart_of,
     check_positive,
     one_chart_of,
+    standardise_latent,
 )
 from lfi_mflow.training.ratio_objectives import Alice, Alices, BalancedNre, NreA, NreC
 
@@ -123,8 +124,7 @@ class _Generative(Objective, ABC):
         That is where every chart starts, whether it has an encoder or not.
         """
         one_chart_of(flow)
-        axes = batch.prepared[:, : flow.latent_dim]
-        flow.latent.standardise(axes, batch.theta, batch.weight)
+        standardise_latent(flow, batch.prepared[:, : flow.latent_dim], batch)
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ class EvidenceBound(_Generative):
         """Fit the standardisation of latents and parameters, with the chart as it starts."""
         chart = self._autoencoder(flow).chart
         with torch.no_grad():
-            flow.latent.standardise(chart.encode(batch.prepared), batch.theta, batch.weight)
+            standardise_latent(flow, chart.encode(batch.prepared), batch)
 
     def loss(self, flow: Flow, batch: Batch, generator: torch.Generator) -> Tensor:
         """Negative lower bound with one draw of each event's latents, with shape (B,)."""

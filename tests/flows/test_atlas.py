@@ -41,6 +41,11 @@ def test_settings_that_cannot_be():
         build_flow("vq-flow", Dimensions(3, 2, 1), {"encoder": {"hidden": 3}})
 
 
+def test_an_atlas_has_no_axes_of_its_own():
+    with pytest.raises(ConfigError, match='axes = "given" in an atlas'):
+        build_flow("vq-flow", Dimensions(3, 2, 1), {"latent": {"axes": "simple"}})
+
+
 def test_codes_are_slots_in_a_row():
     slots = Slots(
         torch.tensor([[2, 0, 1]]),

@@ -219,3 +219,48 @@ def test_the_density_with_a_linear_centre_moves_with_the_draws(linear):
 def test_an_unknown_centre_is_refused():
     with pytest.raises(UnknownNameError, match="quadratic"):
         LatentSettings(centre="quadratic")
+
+
+@pytest.fixture
+def turned():
+    """Latents that mix three skew columns, the columns, and a flow that has been turned."""
+    generator = torch.Generator().manual_seed(4)
+    columns = torch.randn(5000, 3, generator=generator).exp().double()
+    u = columns @ torch.tensor([[1.0, 0.5, 0.2], [-0.4, 2.0, 0.0], [0.3, -0.1, 0.1]]).double()
+    theta = torch.rand(5000, 1, generator=generator).double()
+    settings = LatentSettings(transforms=1, bins=4, hidden=8, components=2, axes="simple")
+    latent = LatentFlow(3, 1, settings).double()
+    weight = torch.rand(5000, generator=generator).double()
+    latent.turn(u, columns, weight)
+    latent.standardise(u, theta, weight)
+    return latent, u, theta, columns
+
+
+def test_simple_axes_are_those_of_the_observables(turned):
+    latent, u, _, columns = turned
+    both = torch.cat([u @ latent.u_axes, columns], dim=1)
+    correlation = both.T.corrcoef()[:3, 3:].abs()
+    assert (correlation.max(dim=0).values > 0.98).all()
+    assert sorted(correlation.argmax(dim=0).tolist()) == [0, 1, 2]
+    torch.testing.assert_close(latent.u_axes.det().abs(), torch.tensor(1.0).double())
+
+
+def test_the_density_along_simple_axes_is_that_of_its_draws(turned):
+    """Its integral is one, by importance sampling with a wide normal."""
+    latent, _, theta, _ = turned
+    draws = latent.sample(theta[:1].expand(4000, 1), torch.Generator().manual_seed(1)).detach()
+    wide = torch.distributions.MultivariateNormal(draws.mean(0), 4.0 * draws.T.cov())
+    torch.manual_seed(2)
+    points = wide.sample((100_000,))
+    log_prob = latent.log_prob(points, theta[:1]).detach()
+    ratio = (log_prob - wide.log_prob(points)).exp()
+    assert ratio.mean().item() == pytest.approx(1.0, abs=4 * ratio.std().item() / 100_000**0.5)
+    mean = (ratio[:, None] * points).mean(0)
+    torch.testing.assert_close(mean, draws.mean(0), rtol=0.1, atol=0.1)
+
+
+def test_observables_that_depend_on_one_direction_turn_it_all_the_same():
+    u = torch.randn(100, 2).double()
+    latent = LatentFlow(2, 0, LatentSettings(axes="simple")).double()
+    latent.turn(u, u[:, :1].expand(100, 3))
+    assert latent.u_axes.isfinite().all()
