@@ -37,6 +37,8 @@ Axes = Literal["given", "simple"]
 
 _CLUSTERED = 20_000
 _MAX_TURNS = 1000
+# of the widest direction of latents: what is narrower cannot be told from rounding
+_NARROWEST = 1e-6
 
 
 @dataclass(frozen=True)
@@ -300,7 +302,7 @@ def _simple_axes(u: Tensor, observables: Tensor, weight: Tensor | None) -> Tenso
     root = (share / share.sum()).sqrt()[:, None]
     u, x = (root * (values - root.square().mT @ values) for values in (u, x))
     _, spread, turn = torch.linalg.svd(u, full_matrices=False)
-    whitening = turn.mT / spread.clamp_min(1e-12 * spread[0])
+    whitening = turn.mT / spread.clamp_min(_NARROWEST * spread[0])
     loadings = (x / x.norm(dim=0).clamp_min(1e-300)).mT @ (u @ whitening)
     rotation, criterion = torch.eye(len(turn)).to(u), 0.0
     for _ in range(_MAX_TURNS):
