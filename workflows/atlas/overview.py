@@ -45,7 +45,7 @@ Array = NDArray[np.float64]
 
 NOISE, RADIUS = 0.1, 0.05
 OF_STUDY = {
-    "test_log_prob": "test log p per measure of its own manifold [nat]",
+    "test_log_prob": "test log p [nat]",
     "log_density_error": "error of log p [nat]",
     "reconstruction_mse": "reconstruction MSE",
     "manifold_distance": "distance of samples",
