@@ -9,6 +9,11 @@ with one bijection f for all charts, which knows of k no more than the embedded 
 around that centre. Each chart then starts as the tangent plane there, in units of its own
 size, and all that has to be learnt is how the manifold bends away from it.
 
+The axes of neighbours may differ by a large rotation: where the events of a chart reach as
+far in every direction, they are arbitrary. What f has to make of the centre then jumps from
+chart to chart. With *features*, learnt numbers of each chart that stand beside its centre,
+f does not have to infer this from where a chart is; the published model has none.
+
 The union of the images is the manifold. A point of it may lie on several charts. Which
 ones is decided by the charts themselves and not by the quantiser: with the projection
 :math:`x' = g_{k^*}(f_{k^*}(x))` of an event by the chart that reproduces it best, the event
@@ -31,7 +36,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
-from torch import Tensor
+from torch import Tensor, nn
 
 from lfi_mflow.charts.atlas_settings import AtlasSettings, conditional_layers
 from lfi_mflow.charts.chart import Chart
@@ -73,6 +78,8 @@ class AtlasChart(Chart):
 
     Attributes:
         n_charts: The number K of charts.
+        features: What is learnt of each chart beside its centre, with shape (K, features);
+            None without.
 
     Raises:
         ConfigError: If n is not between 1 and d - 1, or the embedding has more dimensions
@@ -95,10 +102,15 @@ class AtlasChart(Chart):
         self.n_charts = quantiser.charts
         self.settings = settings
         self.quantiser = VectorQuantiser(data_dim, quantiser)
-        self.layers = conditional_layers(data_dim, latent_dim, settings, self.quantiser.dim)
+        # not there where it is not used: older model files have none
+        self.features: nn.Parameter | None = None
+        if settings.features:
+            self.features = nn.Parameter(torch.zeros(self.n_charts, settings.features))
+        known = self.quantiser.dim + settings.features
+        self.layers = conditional_layers(data_dim, latent_dim, settings, known)
         self.bend: ResidualNetwork | None = None
         if settings.raising == "conformal":
-            self.bend = ResidualNetwork(self.quantiser.dim, data_dim, settings.hidden, 1)
+            self.bend = ResidualNetwork(known, data_dim, settings.hidden, 1)
         self.register_buffer("shift", torch.zeros(self.n_charts, data_dim))
         self.register_buffer("rotation", torch.eye(data_dim).repeat(self.n_charts, 1, 1))
         self.register_buffer("scale", torch.ones(self.n_charts))
@@ -120,7 +132,7 @@ class AtlasChart(Chart):
 
     def encode_in(self, x: Tensor, chart: Tensor) -> Tensor:
         """Coordinates in given charts: (B, d), (B,) -> (B, n)."""
-        local, v = self._local(x, chart), self.quantiser.centres[chart]
+        local, v = self._local(x, chart), self._known(chart)
         if self.bend is None:
             return self.layers.inverse(local, v)[..., : self.latent_dim]
         flat = special_conformal(local, -self.bend(v))[..., : self.latent_dim]
@@ -128,7 +140,7 @@ class AtlasChart(Chart):
 
     def decode_in(self, u: Tensor, chart: Tensor) -> Tensor:
         """Points of given charts: (B, n), (B,) -> (B, d)."""
-        v = self.quantiser.centres[chart]
+        v = self._known(chart)
         missing = (0, self.data_dim - self.latent_dim)
         if self.bend is None:
             local = self.layers(F.pad(u, missing), v)
@@ -158,7 +170,7 @@ class AtlasChart(Chart):
 
         def inverse(rows: Tensor, charts: Tensor) -> tuple[Tensor, Tensor]:
             z, outer = standardisation.inverse_and_log_det(rows)
-            v = self.quantiser.centres[charts]
+            v = self._known(charts)
             latents, inner = self.layers.inverse_and_log_det(self._local(z, charts), v)
             return latents, outer + inner - self.data_dim * self.scale[charts].log()
 
@@ -188,6 +200,11 @@ class AtlasChart(Chart):
             self.shift[chart], self.scale[chart] = mean, scale
             self.rotation[chart] = _oriented(axes.flip(-1), own - mean, self.latent_dim)
 
+    def _known(self, chart: Tensor) -> Tensor:
+        """What the layers know of charts, centres and features: (B,) -> (B, n' + features)."""
+        v = self.quantiser.centres[chart]
+        return v if self.features is None else torch.cat([v, self.features[chart]], dim=-1)
+
     def _local(self, x: Tensor, chart: Tensor) -> Tensor:
         """Events in the frames of given charts: (B, d), (B,) -> (B, d)."""
         centred = (x - self.shift[chart]) / self.scale[chart, None]
@@ -204,7 +221,7 @@ class AtlasChart(Chart):
 
     def _conformal_log_volume(self, u: Tensor, chart: Tensor) -> Tensor:
         """Log-volume of conformal charts in closed form: (B, n), (B,) -> (B,)."""
-        v = self.quantiser.centres[chart]
+        v = self._known(chart)
         flat = self.layers(u, v)
         log_det = -self.layers.inverse_and_log_det(flat, v)[1]
         if self.bend is None:

@@ -34,6 +34,7 @@ class AtlasSettings:
         bound: Half width of the splines, in units of a chart's size.
         hidden: Width of the hidden layers of the networks.
         blocks: Number of their residual blocks, or half the number of layers of masked ones.
+        features: Number of learnt values that the layers know of a chart beside its centre.
         tolerance: Two charts meet at a point if they differ by less, in standardised units.
     """
 
@@ -44,6 +45,7 @@ class AtlasSettings:
     bound: float = 6.0
     hidden: int = 64
     blocks: int = 1
+    features: int = 0
     tolerance: float = 0.05
 
     def __post_init__(self) -> None:
@@ -51,9 +53,9 @@ class AtlasSettings:
         for name, known in (("base", get_args(Base)), ("raising", get_args(Raising))):
             if getattr(self, name) not in known:
                 raise UnknownNameError(name, getattr(self, name), known)
-        for name in ("layers", "hidden", "blocks"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} >= 1", str(getattr(self, name)), "raise it")
+        for name, least in (("layers", 1), ("hidden", 1), ("blocks", 1), ("features", 0)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"{name} >= {least}", str(getattr(self, name)), "raise it")
         positive = all(0 < value < math.inf for value in (self.bound, self.tolerance))
         if not (positive and 2 <= self.bins < 1 / MIN_BIN):
             raise ConfigError(
@@ -66,13 +68,19 @@ class AtlasSettings:
         """Return the dimension that the layers act in."""
         return data_dim if self.raising == "padding" else latent_dim
 
-    def least_elements(self, data_dim: int, latent_dim: int, embedding: int) -> int:
-        """Return a lower bound of the number of weights; biases are left out."""
+    def least_elements(self, data_dim: int, latent_dim: int, known: int) -> int:
+        """Return a lower bound of the number of weights; biases are left out.
+
+        Arguments:
+            data_dim: Dimension d of the data.
+            latent_dim: Dimension n of the manifold.
+            known: Number of values that the layers know of a chart.
+        """
         dim = self.layer_dim(data_dim, latent_dim)
         inner = (2 * self.blocks - (self.base == "maf")) * self.hidden**2
         outputs = {"spline": 3 * self.bins * (dim // 2), "realnvp": 2 * (dim // 2), "maf": 2 * dim}
-        each = inner + self.hidden * (embedding + outputs[self.base])
-        raising = 0 if self.raising == "padding" else self.hidden * (embedding + data_dim)
+        each = inner + self.hidden * (known + outputs[self.base])
+        raising = 0 if self.raising == "padding" else self.hidden * (known + data_dim)
         return self.layers * each + raising
 
 

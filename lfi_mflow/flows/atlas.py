@@ -34,8 +34,9 @@ class AtlasFlowSettings(FlowSettings):
     def least_elements(self, dimensions: Dimensions) -> int:
         """Return a lower bound of the number of weights."""
         d, n, charts = dimensions.data, dimensions.latent, self.quantiser.charts
-        embedding = self.quantiser.embedding or d
-        chart = self.chart.least_elements(d, n, embedding) + self.quantiser.least_elements(d)
+        known = (self.quantiser.embedding or d) + self.chart.features
+        chart = self.chart.least_elements(d, n, known) + self.quantiser.least_elements(d)
+        chart += charts * self.chart.features
         return chart + self.latent.least_elements(n, dimensions.theta + charts)
 
 

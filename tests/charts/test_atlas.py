@@ -50,15 +50,22 @@ def test_coordinates_begin_with_the_number_of_the_best_chart(perturb_atlas):
     assert torch.equal(cover.distance.argmin(dim=1), chart)
 
 
-def test_charts_differ_by_their_centre_and_frame_alone(perturb_atlas):
-    """Two charts of one centre and one frame are one chart."""
-    atlas = perturb_atlas(make())
-    for values in (atlas.shift, atlas.rotation, atlas.scale, atlas.quantiser.centres):
-        values[1] = values[0]
-    u = torch.randn(20, 2).double()
-    first, second, other = (atlas.decode_in(u, torch.full((20,), k)) for k in (0, 1, 2))
-    assert torch.equal(first, second)
-    assert (first - other).norm(dim=1).min() > 1e-2
+@torch.no_grad()
+@pytest.mark.parametrize("raising", ["padding", "conformal"])
+def test_charts_differ_by_their_centre_frame_and_features_alone(perturb_atlas, raising):
+    """Two charts of one centre and one frame are one chart, unless their features differ."""
+    for features in (0, 2):
+        atlas = perturb_atlas(make(features=features, raising=raising))
+        for values in (atlas.shift, atlas.rotation, atlas.scale, atlas.quantiser.centres):
+            values[1] = values[0]
+        u = torch.randn(20, 2).double()
+        first, second, other = (atlas.decode_in(u, torch.full((20,), k)) for k in (0, 1, 2))
+        assert (first - other).norm(dim=1).min() > 1e-2
+        if features:
+            assert (first - second).norm(dim=1).min() > 1e-3
+            atlas.features[1] = atlas.features[0]
+            second = atlas.decode_in(u, torch.full((20,), 1))
+        assert torch.equal(first, second)
 
 
 @pytest.fixture
@@ -94,6 +101,7 @@ def test_a_chart_of_too_few_events_is_refused(sphere):
         ({"base": "nsf"}, UnknownNameError, "base"),
         ({"raising": "zeros"}, UnknownNameError, "raising"),
         ({"layers": 0}, ConfigError, "layers >= 1"),
+        ({"features": -1}, ConfigError, "features >= 0"),
         ({"bins": 1}, ConfigError, "2 <= bins"),
         ({"tolerance": 0.0}, ConfigError, "tolerance > 0"),
     ],

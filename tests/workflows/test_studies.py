@@ -78,6 +78,14 @@ def test_the_rules_fit_together(snakemake, study, tmp_path):
     assert "table.md" in said
 
 
+def test_the_torus_has_no_settings_of_the_sphere(snakemake, workflows, tmp_path):
+    """Snakemake merges the tables of configurations, and an empty one changes nothing."""
+    profile = ["--configfile", str(workflows / "injective" / "torus.yaml")]
+    said = snakemake("injective", tmp_path, *profile, "--dry-run", "--printshellcmds")
+    assert "simulate torus" in said
+    assert "dim=2" not in said
+
+
 @pytest.mark.parametrize(
     ("study", "figures"),
     [

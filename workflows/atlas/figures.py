@@ -29,7 +29,7 @@ from lfi_mflow.simulation import get_simulator
 Array = NDArray[np.float64]
 
 EVENTS = 4_000
-THETA = {"sphere": (0.0, 1.0)}
+THETA = {"sphere": (0.0, 1.0), "torus": (0.0, 1.0)}
 """Where samples are drawn; at zero where the toy is none of these."""
 LEAST = 1e-6
 
