@@ -224,10 +224,10 @@ def posterior_samples(likelihood, task: str, sets: int, n: int) -> tuple[np.ndar
         grid = grid_posterior(target, prior, data_sets=sets)
         theta, quality = grid.sample(n, generator), {"grid_error": float(grid.error.max())}
     else:
-        # A rejected proposal leaves a copy of the draw before, by which a classifier knows a
-        # chain: with one in sixteen taken there are few.
+        # A classifier knows a chain by copies, which rejected proposals leave, and by draws near
+        # each other: one in four is taken of draws that are nearly independent.
         settings = McmcSettings(
-            chains=64, draws=max(160, math.ceil(16 * n / 64)), ess=0.3 * n, max_evaluations=40_000
+            chains=64, draws=max(160, math.ceil(4 * n / 64)), ess=2.0 * n, max_evaluations=40_000
         )
         draws = sample_posterior(
             target, prior, generator=generator, data_sets=sets, settings=settings
