@@ -94,7 +94,7 @@ def within(points: Array, others: Array) -> float:
 
 
 def entries(folder: Path, rows: Sequence[str]) -> Iterator[Entry]:
-    """Measure the models of a toy; the truth comes first, and those that diverged are left out."""
+    """Measure the models of a toy; the truth comes first, those that diverged have no values."""
     with (folder / "table.csv").open() as handle:
         of_study = {line["row"]: line for line in csv.DictReader(handle) if line["run"] == "1"}
     records = {row: json.loads((folder / row / "training-1.json").read_text()) for row in rows}
@@ -123,8 +123,13 @@ def entries(folder: Path, rows: Sequence[str]) -> Iterator[Entry]:
 
     cloud = PointCloud("truth", (truth - middle) / size)
     yield Entry(folder.name, "truth", "truth", measure(truth), cloud)
-    for row, model in models.items():
-        label, sample = records[row]["label"], FlowEvaluator(model.flow).sample(theta, seed=1)
+    for row in rows:
+        label, model = records[row]["label"], models.get(row)
+        if model is None:
+            nothing = PointCloud(label, truth[:0])
+            yield Entry(folder.name, row, f"{label} (diverged)", {}, nothing)
+            continue
+        sample = FlowEvaluator(model.flow).sample(theta, seed=1)
         values = {name: float(of_study[row][name]) for name in OF_STUDY}
         values["charts"] = model.flow.chart.n_charts
         distance = np.maximum(simulator.distance(sample), LEAST)
