@@ -49,6 +49,7 @@ class MaskedAutoregressiveTransform(zuko.flows.MaskedAutoregressiveTransform):  
         for layer in self._layers[:-1]:
             needs.append((layer.mask * needs[-1]).amax(dim=1))
         self._sorting = [torch.argsort(need, stable=True) for need in needs]
+        self._turns = torch.argsort(order).tolist()
         self._known = [need.bincount(minlength=features).cumsum(0).tolist() for need in needs]
 
     @property
@@ -72,7 +73,7 @@ class MaskedAutoregressiveTransform(zuko.flows.MaskedAutoregressiveTransform):  
         weight, bias = (last.mask * last.weight)[:, self._sorting[-1]], last.bias
         values = [c, *(c[..., :0] for _ in hidden)]
         found = {}
-        for step, feature in enumerate(torch.argsort(self.order).tolist()):
+        for step, feature in enumerate(self._turns):
             for index, (w, b) in enumerate(hidden):
                 before, after = values[index], values[index + 1]
                 new = slice(after.shape[-1], self._known[index + 1][step])
