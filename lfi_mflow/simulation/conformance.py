@@ -39,6 +39,7 @@ __all__ = ["check_simulator"]
 _CLOSED = 0.01  # largest kinematic closure of own events; noise has 1
 # Largest distance of own events to the own manifold, relative to their spread.
 _TOLERANCE = {np.dtype(np.float32): 1e-4, np.dtype(np.float64): 1e-8}
+_FEW = 16  # events of a trial that may agree in a discrete observable by chance
 
 
 @dataclass(frozen=True)
@@ -198,7 +199,7 @@ def _check_shapes(trial: _Trial) -> str:
 
 
 def _check_values(trial: _Trial) -> str:
-    """Check the type of the features, and that they and the weights are finite."""
+    """Check the features, which must be finite and vary, and the weights."""
     x = trial.events.x
     _require(
         x.dtype in _TOLERANCE, "x of type float32 or float64", str(x.dtype), "convert with astype"
@@ -210,6 +211,12 @@ def _check_values(trial: _Trial) -> str:
             f"finite values of {observable.name}",
             f"{count} of {len(x)} NaN or infinite",
             "mend the simulator or drop such events in it",
+        )
+        _require(
+            len(x) < _FEW or bool(np.ptp(x[:, column]) > 0.0),
+            f"values of {observable.name} that vary",
+            f"{x[0, column]:g} in all {len(x)} events",
+            "leave the observable out: there is nothing to learn from it",
         )
     if trial.events.weight is not None:
         _check_vector("weight", trial.events.weight, len(x))

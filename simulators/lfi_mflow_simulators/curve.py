@@ -41,7 +41,7 @@ Line = Callable[[Any], tuple[Any, ...]]
 
 
 def _circle(x: float, y: float, z: float) -> Line:
-    """A unit circle through a plane of the axes: y or z says which; x is its centre."""
+    """A unit circle around a point of the x-axis; (y, z), of length one, turns its plane."""
     return lambda t: (x + np.cos(t), y * np.sin(t), z * np.sin(t))
 
 
@@ -54,7 +54,8 @@ CURVES: Mapping[str, tuple[Line, ...]] = {
         ),
     ),
     "helix": (lambda t: (np.cos(2 * t), np.sin(2 * t), 0.5 * t),),
-    "disjoint-circles": (_circle(-1.5, 1, 0), _circle(1.5, 1, 0)),
+    # in planes of their own: together in one, an observable would be constant
+    "disjoint-circles": (_circle(-1.5, 0.8, 0.6), _circle(1.5, 0.8, -0.6)),
     "interlocked-circles": (_circle(-0.5, 1, 0), _circle(0.5, 0, 1)),
     "bent-lissajous": (lambda t: (np.sin(2 * t), np.cos(t), np.cos(2 * t)),),
     "twisted-eight": (lambda t: (np.sin(t), np.sin(t) * np.cos(t), 0.5 * np.cos(t)),),

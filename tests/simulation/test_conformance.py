@@ -197,6 +197,7 @@ def test_capabilities_are_optional():
         (with_x(lambda x: x[:, :1]), r"x of shape \(64, 2\), found \(64, 1\)"),
         (with_x(lambda x: x.astype("float16")), "found float16"),
         (with_x(with_nan), "finite values of b, found 1 of 64"),
+        (with_x(lambda x: x * [1.0, 0.0]), "values of b that vary, found 0 in all 64 events"),
         (with_simulate(other_theta), "the theta that was given"),
         (with_simulate(in_place), "theta left as it was"),
         (with_simulate(global_numpy), "a global generator"),
