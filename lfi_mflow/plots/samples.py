@@ -37,16 +37,20 @@ class SampleRow:
     clouds: Sequence[PointCloud]
 
 
-def samples_figure(rows: Sequence[SampleRow], labels: Sequence[str]) -> Figure:
-    """Draw clouds in a grid of panels with common axes and one colour scale.
+def samples_figure(
+    rows: Sequence[SampleRow], labels: Sequence[str], *, common_axes: bool = True
+) -> Figure:
+    """Draw clouds in a grid of panels with one colour scale.
 
-    The clouds of the first row set the limits, which hold 99.6 % of them, and name
-    the columns. What lies outside is left out. All clouds with a colour mean the
-    same by it; a cloud without one is drawn in one colour.
+    The clouds of the first row name the columns, and set the limits, which hold 99.6 % of
+    them. What lies outside is left out. All clouds with a colour mean the same by it; a
+    cloud without one is drawn in one colour.
 
     Arguments:
         rows: The rows, all of the same number of clouds.
         labels: Labels of the 2 or 3 observables.
+        common_axes: Whether those limits are for all rows; otherwise the first cloud of each
+            row sets its own.
 
     Raises:
         DataError: If the rows differ in length, or clouds are not of dimension
@@ -59,7 +63,7 @@ def samples_figure(rows: Sequence[SampleRow], labels: Sequence[str]) -> Figure:
     if any(len(row) != columns for row in points):
         lengths = ", ".join(str(len(row)) for row in points)
         raise DataError("rows of the same number of clouds", f"rows of {lengths}", "add clouds")
-    limits = point_limits([np.concatenate(points[0])])
+    limits = _limits(points, common=common_axes)
     coloured = [cloud for row in rows for cloud in row.clouds if cloud.colour is not None]
     figure = new_figure(_INCHES * columns + _MARGIN, _INCHES * len(rows) + 0.7)
     left = _MARGIN / (_INCHES * columns + _MARGIN)
@@ -70,10 +74,10 @@ def samples_figure(rows: Sequence[SampleRow], labels: Sequence[str]) -> Figure:
         squeeze=False,
         subplot_kw={"projection": "3d"} if len(labels) == 3 else {},
     )
-    for axes_row, row, points_row in zip(grid, rows, points, strict=True):
+    for axes_row, row, points_row, box in zip(grid, rows, points, limits, strict=True):
         for axes, cloud, x in zip(axes_row, row.clouds, points_row, strict=True):
-            _scatter(axes, cloud, x, limits, coloured)
-            frame(axes, labels, limits)
+            _scatter(axes, cloud, x, box, coloured)
+            frame(axes, labels, box)
             if len(labels) == 3:
                 _clear_ticks(axes)
         _name_row(axes_row[0], row.title)
@@ -82,6 +86,13 @@ def samples_figure(rows: Sequence[SampleRow], labels: Sequence[str]) -> Figure:
     if coloured:
         _colour_bar(figure, grid, coloured)
     return figure
+
+
+def _limits(points: Sequence[Sequence[Array]], *, common: bool) -> list[Array]:
+    """Return the limits of each row: those of the first, or of its own first cloud."""
+    if common:
+        return [point_limits([np.concatenate(points[0])])] * len(points)
+    return [point_limits(row) for row in points]
 
 
 def _points(cloud: PointCloud, labels: Sequence[str]) -> Array:

@@ -53,6 +53,14 @@ def test_all_panels_share_limits_and_one_colour_scale(row):
     assert figure.axes[-1].get_xlabel() == "distance"
 
 
+def test_rows_can_have_limits_of_their_own(row):
+    rows = [row("one", d=2, shift=100.0), row("other", d=2)]
+    grid = panels(samples_figure(rows, ["x", "y"], common_axes=False), 2, 2)
+    assert grid[0, 0].get_xlim()[0] > 50
+    assert grid[1, 0].get_xlim()[1] < 10
+    assert all(axes.get_xlim() == other.get_xlim() for axes, other in grid)
+
+
 def test_the_first_row_sets_the_limits_and_what_is_outside_is_left_out(row):
     figure = samples_figure([row("truth", d=2), row("far", d=2, shift=100.0)], ["x", "y"])
     grid = panels(figure, 2, 2)

@@ -181,7 +181,8 @@ def main() -> None:
     write_csv(options.csv, found)
     write_markdown(options.markdown, found)
     grid = [SampleRow(toy[0].toy, [entry.cloud for entry in toy]) for toy in toys]
-    options.figure.write_bytes(png(samples_figure(grid, ["x", "y", "z"]), dpi=80))
+    figure = samples_figure(grid, ["x", "y", "z"], common_axes=False)
+    options.figure.write_bytes(png(figure, dpi=80))
 
 
 if __name__ == "__main__":
