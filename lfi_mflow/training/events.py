@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,6 +29,9 @@ __all__ = ["Batch", "PreparedEvents", "ResidentEvents", "TrainingEvents"]
 
 Prepare = Callable[[Tensor, Tensor], Tensor]
 """Makes what an objective needs of features and parameters: (B, d), (B, p) -> (B, *)."""
+
+COLUMNS = ("theta", "x", "weight", "score", "log_ratio")
+"""What training reads of a file unless it is told otherwise."""
 
 _BLOCK = 2**16
 
@@ -56,24 +59,17 @@ class Batch(NamedTuple):
 
     def take(self, rows: Tensor | slice) -> Batch:
         """Return the events of some rows."""
-        weight = None if self.weight is None else self.weight[rows]
-        score = None if self.score is None else self.score[rows]
-        log_ratio = None if self.log_ratio is None else self.log_ratio[rows]
-        return Batch(self.prepared[rows], self.theta[rows], weight, score, log_ratio, self.scale)
+        return self._each(lambda values: values[rows])
 
     def to(self, device: torch.device) -> Batch:
         """Bring the events to a device, without waiting for a GPU that reads pinned memory."""
+        return self._each(lambda values: values.to(device, non_blocking=True))
 
-        def moved(values: Tensor | None) -> Tensor | None:
-            return None if values is None else values.to(device, non_blocking=True)
-
-        return self._replace(
-            prepared=self.prepared.to(device, non_blocking=True),
-            theta=self.theta.to(device, non_blocking=True),
-            weight=moved(self.weight),
-            score=moved(self.score),
-            log_ratio=moved(self.log_ratio),
-        )
+    def _each(self, function: Callable[[Tensor], Tensor]) -> Batch:
+        """Apply a function to each array that there is."""
+        fields = self._asdict()
+        arrays = {name: function(v) for name, v in fields.items() if isinstance(v, Tensor)}
+        return Batch(**fields | arrays)
 
 
 class PreparedEvents(ABC):
@@ -173,17 +169,23 @@ class ResidentEvents(TrainingEvents):
         device: torch.device,
         validation_fraction: float,
         seed: int,
-        weighted: bool = True,
+        columns: Collection[str] = COLUMNS,
     ) -> ResidentEvents:
-        """Read the finite events of a file block by block; without weights they count equally."""
+        """Read the finite events of a file block by block.
+
+        Arguments:
+            file: The open file.
+            dtype: Precision of the flow.
+            device: Device of the flow.
+            validation_fraction: Fraction of events for validation.
+            seed: Seed of the split.
+            columns: What is read of what there is; without weights events count equally.
+        """
         arrays: dict[str, Tensor] = {}
         count = 0
-        for block in file.blocks(_BLOCK):
+        for block in file.blocks(_BLOCK, columns):
             events = finite_events(block)
-            for name in ("theta", "x", "weight", "score", "log_ratio"):
-                values = events.columns().get(name)
-                if values is None:
-                    continue
+            for name, values in events.columns().items():
                 if name not in arrays:
                     shape = (len(file), *values.shape[1:])
                     arrays[name] = torch.empty(shape, dtype=dtype, device=device)
@@ -191,11 +193,7 @@ class ResidentEvents(TrainingEvents):
             count += len(events)
         arrays = {name: values[:count] for name, values in arrays.items()}
         return cls(
-            arrays["x"],
-            arrays["theta"],
-            arrays.get("weight") if weighted else None,
-            arrays.get("score"),
-            arrays.get("log_ratio"),
+            **arrays,
             validation_fraction=validation_fraction,
             seed=seed,
         )
@@ -270,19 +268,16 @@ class _PreparedResident(PreparedEvents):
 
 
 def finite_events(events: Events) -> Events:
-    """Drop events with a value in theta, x, weight, score or log_ratio that is not finite."""
+    """Drop events with a value that is not finite."""
     good = finite_rows(events)
     return events if good.all() else events[good]
 
 
 def finite_rows(events: Events) -> NDArray[np.bool_]:
-    """Say which events training can use: (N,)."""
-    good: NDArray[np.bool_] = np.isfinite(events.x).all(axis=1)
-    good &= np.isfinite(events.theta).all(axis=1)
-    for values in (events.weight, events.log_ratio):
-        if values is not None:
-            good &= np.isfinite(values)
-    return good if events.score is None else good & np.isfinite(events.score).all(axis=1)
+    """Say which events have finite values only: (N,)."""
+    arrays = events.columns().values()
+    finite = [np.isfinite(values).reshape(len(events), -1).all(axis=1) for values in arrays]
+    return np.logical_and.reduce(finite)
 
 
 def check_events(file: EventFile, path: Path, *, drop_nonfinite: bool) -> dict[str, int]:
@@ -302,7 +297,7 @@ def check_events(file: EventFile, path: Path, *, drop_nonfinite: bool) -> dict[s
         )
     count = len(file)
     if bad:
-        count = sum(int(finite_rows(block).sum()) for block in file.blocks(_BLOCK))
+        count = sum(int(finite_rows(block).sum()) for block in file.blocks(_BLOCK, COLUMNS))
     if count < 20:
         raise DataError("at least 20 finite events", f"{count} in {path}", "simulate more")
     return bad

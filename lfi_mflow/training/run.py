@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -23,7 +24,7 @@ from lfi_mflow.flows import (
 from lfi_mflow.provenance import provenance
 from lfi_mflow.training.checkpoint import CheckpointFile
 from lfi_mflow.training.distances import distances_of_validation
-from lfi_mflow.training.events import ResidentEvents, TrainingEvents, check_events
+from lfi_mflow.training.events import COLUMNS, ResidentEvents, TrainingEvents, check_events
 from lfi_mflow.training.loop import ProgressCallback, fit
 from lfi_mflow.training.phases import ALGORITHMS, Phase
 from lfi_mflow.training.shared_chart import check_shared, density_only, take_chart
@@ -177,8 +178,8 @@ def train_model(
         shared = {} if chart_of is None else {"chart_of": chart_of.metadata.digest}
         run = {"configuration": _run_table(config), "events": file.digest, **shared}
         flow = _initial_flow(config, dimensions, chart_of).to(device)
-        weighted = weights is not None and weights.used
-        events = _training_events(file, config, dimensions, device, weighted=weighted)
+        unused = set() if weights is None or weights.used else {"weight"}
+        events = _training_events(file, config, dimensions, device, {*COLUMNS} - unused)
         history = fit(
             flow,
             config.schedule,
@@ -278,21 +279,20 @@ def _training_events(
     config: RunConfig,
     dimensions: Dimensions,
     device: torch.device,
-    *,
-    weighted: bool,
+    columns: Collection[str],
 ) -> TrainingEvents:
     """Keep the events on the device if they fit, otherwise stream them."""
     dtype = _DTYPES[config.precision]
     # features, their standardised copy, parameters and the random order
-    columns = 2 * dimensions.data + dimensions.theta + 4
-    columns += dimensions.theta * ("score" in file.columns) + ("log_ratio" in file.columns)
-    if len(file) * columns * dtype.itemsize > config.resident_bytes:
+    width = 2 * dimensions.data + dimensions.theta + 4
+    width += dimensions.theta * ("score" in file.columns) + ("log_ratio" in file.columns)
+    if len(file) * width * dtype.itemsize > config.resident_bytes:
         return StreamedEvents(
             file,
             dtype=dtype,
             device=device,
             validation_fraction=config.validation_fraction,
-            weighted=weighted,
+            columns=columns,
         )
     return ResidentEvents.read(
         file,
@@ -300,5 +300,5 @@ def _training_events(
         device=device,
         validation_fraction=config.validation_fraction,
         seed=config.seed,
-        weighted=weighted,
+        columns=columns,
     )

@@ -13,9 +13,9 @@ share in every epoch instead.)
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ from lfi_mflow.data.shuffle import shuffled_rows
 from lfi_mflow.simulation import Events
 from lfi_mflow.training.distributed import Ranks
 from lfi_mflow.training.events import (
+    COLUMNS,
     Batch,
     Prepare,
     PreparedEvents,
@@ -42,7 +43,6 @@ from lfi_mflow.training.moments import WeightedBlock, mean_and_spread, moments
 __all__ = ["StreamedEvents"]
 
 _BLOCK = 2**16
-_COLUMNS = ("theta", "x", "weight", "score", "log_ratio")
 
 
 class StreamedEvents(TrainingEvents):
@@ -55,7 +55,7 @@ class StreamedEvents(TrainingEvents):
         dtype: Precision of the flow.
         device: Device of the flow.
         validation_fraction: Fraction of events for validation.
-        weighted: Whether the weights of the file are used, if it has any.
+        columns: What is read of what there is; without weights events count equally.
     """
 
     def __init__(
@@ -65,18 +65,18 @@ class StreamedEvents(TrainingEvents):
         dtype: torch.dtype,
         device: torch.device,
         validation_fraction: float,
-        weighted: bool = True,
+        columns: Collection[str] = COLUMNS,
     ) -> None:
-        self.file, self.dtype, self.device = file, dtype, device
-        self._weighted = weighted and "weight" in file.columns
+        self.file, self.dtype, self.device, self.columns = file, dtype, device, columns
+        weighted = "weight" in columns and "weight" in file.columns
         counts, total = [], 0.0
-        for block in prefetched(file.blocks(_BLOCK, _COLUMNS)):
+        for block in prefetched(file.blocks(_BLOCK, columns)):
             good = finite_rows(block)
             counts.append(int(good.sum()))
-            if self._weighted:
+            if weighted:
                 total += float(np.asarray(block.weight)[good].sum(dtype=float))
         n = sum(counts)
-        self._weight_scale = n / total if self._weighted else 1.0
+        self._weight_scale = n / total if weighted else 1.0
         self.n_validation = validation_size(n, validation_fraction)
         self.n_train = n - self.n_validation
         self.first_validation = self._row_after(self.n_train, np.cumsum(counts))
@@ -86,7 +86,7 @@ class StreamedEvents(TrainingEvents):
         block = int(np.searchsorted(counts, events))
         missing = events - (int(counts[block - 1]) if block else 0)
         first = block * _BLOCK
-        good = finite_rows(self.file.read(slice(first, first + _BLOCK), _COLUMNS))
+        good = finite_rows(self.file.read(slice(first, first + _BLOCK), self.columns))
         return first + int(np.flatnonzero(good)[missing - 1]) + 1
 
     def moments(self) -> tuple[Tensor, Tensor]:
@@ -117,20 +117,18 @@ class StreamedEvents(TrainingEvents):
 
     def on_host(self, events: Events) -> Batch:
         """Return events in the precision of the flow, ready to be brought to its device."""
-        weight = events.weight if self._weighted else None
-        return Batch(
-            self._tensor(events.x),
-            self._tensor(events.theta),
-            None if weight is None else self._tensor(weight * self._weight_scale),
-            None if events.score is None else self._tensor(events.score),
-            None if events.log_ratio is None else self._tensor(events.log_ratio),
-        )
+        if events.weight is not None:
+            events = dataclasses.replace(events, weight=events.weight * self._weight_scale)
+        arrays: dict[str, Any] = {
+            name: self._tensor(values) for name, values in events.columns().items()
+        }
+        return Batch(arrays.pop("x"), **arrays)
 
     def _blocks(self, column: str) -> Iterator[WeightedBlock]:
         """A column in blocks with the weights of its rows, in float64."""
-        for block in prefetched(self.file.blocks(_BLOCK, _COLUMNS)):
+        for block in prefetched(self.file.blocks(_BLOCK, self.columns)):
             events = finite_events(block)
-            weight = events.weight if self._weighted else None
+            weight = events.weight
             values = torch.from_numpy(events.columns()[column]).double()
             yield values, None if weight is None else torch.from_numpy(weight).double()
 
@@ -229,7 +227,7 @@ class _PreparedStream(PreparedEvents):
         """Read the finite events of some rows."""
         if self._kept is not None:
             return self._kept.read(rows)
-        return finite_events(self._events.file.read(rows, _COLUMNS))
+        return finite_events(self._events.file.read(rows, self._events.columns))
 
     def _prepared(self, events: Batch) -> Batch:
         """Bring events to the device and prepare them."""
