@@ -62,7 +62,7 @@ class AtlasLatent(nn.Module):
         settings: The architecture of the flow; the network of the weights is as wide.
 
     Raises:
-        ConfigError: If the flow is to have axes of its own: charts have different ones.
+        ConfigError: If the flow is to have axes or transforms for all charts alike.
     """
 
     theta_mean: Tensor
@@ -83,6 +83,8 @@ class AtlasLatent(nn.Module):
             self.weights = ResidualNetwork(theta_dim, n_charts, settings.hidden, 1)
         if settings.axes != "given":
             raise ConfigError('axes = "given" in an atlas', settings.axes, "leave it out")
+        if settings.shared:
+            raise ConfigError("shared = 0 in an atlas", str(settings.shared), "leave it out")
         self.flow = LatentFlow(latent_dim, theta_dim + n_charts, settings)
 
     @torch.no_grad()

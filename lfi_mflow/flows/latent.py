@@ -4,6 +4,9 @@ A flow from one Gaussian has to tear it apart to reach a density with several
 modes. Here the base is a conditional mixture of Gaussians, and the splines bend
 it, so that they do not have to tear.
 
+Where theta changes little of a density with much to learn, errors that differ between theta
+hide what it changes. Transforms that are ``shared`` by all theta make the same errors at each.
+
 What depends on theta by a straight line needs no network: with ``centre = "linear"`` the
 standardisation takes the regression of the latents on theta away, and the flow learns
 what is left. Nor does it take one to part what does not belong together: with
@@ -47,6 +50,9 @@ class LatentSettings:
 
     Arguments:
         transforms: Number of autoregressive spline transforms.
+        shared: How many of them, those next to the latents, are the same at all theta: theta
+            then changes the density less than it pleases. Worth it where theta changes little
+            of what there is to learn.
         bins: Number of bins of each spline.
         hidden: Width of the two hidden layers of each transform and of the base.
         components: Number of Gaussians of the base.
@@ -61,6 +67,7 @@ class LatentSettings:
     bins: int = 8
     hidden: int = 64
     components: int = 4
+    shared: int = 0
     centre: Centre = "constant"
     axes: Axes = "given"
 
@@ -69,6 +76,10 @@ class LatentSettings:
         for name, least in (("transforms", 1), ("bins", 2), ("hidden", 1), ("components", 1)):
             if getattr(self, name) < least:
                 raise ConfigError(f"{name} >= {least}", str(getattr(self, name)), "raise it")
+        if not 0 <= self.shared <= self.transforms:
+            raise ConfigError(
+                f"0 <= shared <= {self.transforms}, the transforms", str(self.shared), "correct it"
+            )
         for name, known in (("centre", get_args(Centre)), ("axes", get_args(Axes))):
             if getattr(self, name) not in known:
                 raise UnknownNameError(name, getattr(self, name), known)
@@ -119,13 +130,13 @@ class LatentFlow(nn.Module):
         simple = settings.axes == "simple"
         self.register_buffer("u_axes", torch.eye(latent_dim) if simple else None)
         network = {"hidden_features": (settings.hidden,) * 2, "activation": nn.SiLU}
-        bins = settings.bins
+        bins, shared = settings.bins, settings.shared
         order = torch.arange(latent_dim)
         splines = zuko.lazy.LazyComposedTransform(
             *(
                 MaskedAutoregressiveTransform(
                     latent_dim,
-                    theta_dim,
+                    0 if index < shared else theta_dim,
                     order=order.flip(0) if index % 2 else order,
                     univariate=BinsFirstSpline,
                     shapes=[(bins,), (bins,), (bins - 1,)],

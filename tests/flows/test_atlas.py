@@ -41,9 +41,13 @@ def test_settings_that_cannot_be():
         build_flow("vq-flow", Dimensions(3, 2, 1), {"encoder": {"hidden": 3}})
 
 
-def test_an_atlas_has_no_axes_of_its_own():
-    with pytest.raises(ConfigError, match='axes = "given" in an atlas'):
-        build_flow("vq-flow", Dimensions(3, 2, 1), {"latent": {"axes": "simple"}})
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [({"axes": "simple"}, 'axes = "given" in an atlas'), ({"shared": 1}, "shared = 0 in an atlas")],
+)
+def test_the_charts_of_an_atlas_are_not_alike(setting, message):
+    with pytest.raises(ConfigError, match=message):
+        build_flow("vq-flow", Dimensions(3, 2, 1), {"latent": setting})
 
 
 def test_codes_are_slots_in_a_row():

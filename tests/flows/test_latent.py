@@ -264,3 +264,29 @@ def test_observables_that_depend_on_one_direction_turn_it_all_the_same():
     latent = LatentFlow(2, 0, LatentSettings(axes="simple")).double()
     latent.turn(u, u[:, :1].expand(100, 3))
     assert latent.u_axes.isfinite().all()
+
+
+@pytest.mark.parametrize("shared", [0, 1, 2, 3])
+def test_shared_transforms_are_the_same_at_all_theta(shared):
+    torch.manual_seed(3)
+    settings = LatentSettings(transforms=3, bins=4, hidden=8, components=2, shared=shared)
+    latent = LatentFlow(3, 2, settings).double()
+    for parameter in latent.parameters():
+        parameter.data += 0.3 * torch.randn_like(parameter)
+    u, theta = torch.randn(5, 3).double(), torch.randn(2, 1, 2).double()
+    given = latent.flow(theta)
+    steps, x = [], u.expand(2, 5, 3)
+    for transform in given.transform.transforms:
+        x = transform(x)
+        steps.append(torch.allclose(x[0], x[1]))
+    assert steps == [index < shared for index in range(3)]
+    density = latent.log_prob(u, theta)
+    assert density.shape == (2, 5)
+    torch.testing.assert_close(density[1], latent.log_prob(u, theta[1].expand(5, 2)))
+    assert not torch.allclose(density[0], density[1])
+    torch.testing.assert_close(given.transform.inv(x), u.expand(2, 5, 3))
+
+
+def test_no_more_transforms_are_shared_than_there_are():
+    with pytest.raises(ConfigError, match="0 <= shared <= 2, the transforms, found 3"):
+        LatentSettings(transforms=2, shared=3)
