@@ -16,6 +16,7 @@ from lfi_mflow.training.objective import Objective
 from lfi_mflow.training.objectives import (
     OBJECTIVES,
     Adversarial,
+    ContrastiveLikelihood,
     Distance,
     EvidenceBound,
     FreeForm,
@@ -76,6 +77,7 @@ __all__ = [
     "Batch",
     "Checkpoint",
     "CheckpointFile",
+    "ContrastiveLikelihood",
     "Distance",
     "EpochRecord",
     "EvidenceBound",

@@ -13,7 +13,7 @@ from lfi_mflow.flows import Flow
 from lfi_mflow.training.events import Batch
 from lfi_mflow.training.objective import Objective, chart_of, check_positive, standardise_latent
 
-__all__ = ["Distance", "LatentLikelihood", "Likelihood", "PenalisedLikelihood", "Reconstruction"]
+__all__ = ["Distance", "Likelihood", "PenalisedLikelihood", "Reconstruction"]
 
 
 @dataclass(frozen=True)
@@ -73,29 +73,6 @@ class Distance(Reconstruction):
         """Softened distance to the projection, with shape (B,)."""
         square = super().loss(flow, batch, generator)
         return (square + self.delta**2).sqrt() - self.delta + self.square * square
-
-
-@dataclass(frozen=True)
-class LatentLikelihood(Objective):
-    r"""The density phase: :math:`-\log p_h(e(x) | \theta)` on latents encoded once.
-
-    With the chart fixed, the volume term is a constant and its gradient zero
-    (Brehmer and Cranmer 2020, section 3.B): no d-dimensional work is left.
-    """
-
-    part = "latent"
-
-    def prepare(self, flow: Flow, x: Tensor, theta: Tensor) -> Tensor:
-        """Latents of events: (B, d) -> (B, n)."""
-        return flow.latents(x, theta)
-
-    def begin(self, flow: Flow, batch: Batch) -> None:
-        """Fit the standardisation of latents and parameters."""
-        standardise_latent(flow, batch.prepared, batch)
-
-    def loss(self, flow: Flow, batch: Batch, generator: torch.Generator) -> Tensor:
-        """Negative log-density of latents, with shape (B,)."""
-        return -flow.latent.log_prob(batch.prepared, batch.theta)
 
 
 @dataclass(frozen=True)

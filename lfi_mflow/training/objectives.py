@@ -15,6 +15,11 @@ from lfi_mflow.errors import ConfigError
 from lfi_mflow.flows import Flow, GenerativeAdversarialNetwork, VariationalAutoencoder
 from lfi_mflow.geometry import sinkhorn_divergence
 from lfi_mflow.training.atlas_objectives import Membership, VectorQuantisation
+from lfi_mflow.training.density_objectives import (
+    ContrastiveLikelihood,
+    LatentLikelihood,
+    Scandal,
+)
 from lfi_mflow.training.events import Batch
 from lfi_mflow.training.injective_objectives import (
     FreeForm,
@@ -23,7 +28,6 @@ from lfi_mflow.training.injective_objectives import (
 )
 from lfi_mflow.training.manifold_objectives import (
     Distance,
-    LatentLikelihood,
     Likelihood,
     PenalisedLikelihood,
     Reconstruction,
@@ -41,6 +45,7 @@ from lfi_mflow.training.ratio_objectives import Alice, Alices, BalancedNre, NreA
 __all__ = [
     "OBJECTIVES",
     "Adversarial",
+    "ContrastiveLikelihood",
     "Distance",
     "EvidenceBound",
     "FreeForm",
@@ -57,55 +62,6 @@ __all__ = [
     "Transport",
     "VectorQuantisation",
 ]
-
-
-@dataclass(frozen=True)
-class Scandal(LatentLikelihood):
-    r"""The density phase with the joint score t of the simulator as a second teacher.
-
-    .. math:: -\log p_h(e(x) | \theta) + \alpha \| \nabla_\theta \log p_h(e(x) | \theta) - t \|^2
-
-    The joint score is that of the simulator with its hidden variables; its mean over
-    those that lead to x is the score of x. With a chart that is free of theta the
-    score of the event is that of its latents.
-
-    References:
-        | Mining gold from implicit models to improve likelihood-free inference
-        | (Brehmer et al., 2018), https://arxiv.org/abs/1805.12244
-
-    Arguments:
-        alpha: Weight of the score.
-    """
-
-    alpha: float = 1.0
-    needs_score = True
-
-    def __post_init__(self) -> None:
-        """Check the value."""
-        check_positive("alpha", self.alpha)
-
-    def prepare(self, flow: Flow, x: Tensor, theta: Tensor) -> Tensor:
-        """Latents of events: (B, d) -> (B, n)."""
-        if flow.conditional:
-            raise ConfigError(
-                "a chart that is free of theta, for the score",
-                "a conditional one",
-                "choose a model that has such a chart, or train without the score",
-            )
-        if not flow.theta_dim:
-            raise ConfigError("parameters, for the score", "none", "train without the score")
-        return super().prepare(flow, x, theta)
-
-    def loss(self, flow: Flow, batch: Batch, generator: torch.Generator) -> Tensor:
-        """Negative log-density and squared error of its score, with shape (B,)."""
-        if batch.score is None:
-            raise ConfigError("events with a joint score", "none", "simulate them with one")
-        trains = torch.is_grad_enabled()
-        with torch.enable_grad():
-            theta = batch.theta.detach().requires_grad_()
-            log_prob = flow.latent.log_prob(batch.prepared, theta)
-            (score,) = torch.autograd.grad(log_prob.sum(), theta, create_graph=trains)
-        return self.alpha * (score - batch.score).square().sum(dim=-1) - log_prob
 
 
 @dataclass(frozen=True)
@@ -248,6 +204,7 @@ OBJECTIVES: Mapping[str, type[Objective]] = {
     "reconstruction": Reconstruction,
     "distance": Distance,
     "latent-likelihood": LatentLikelihood,
+    "contrastive-likelihood": ContrastiveLikelihood,
     "scandal": Scandal,
     "likelihood": Likelihood,
     "penalised-likelihood": PenalisedLikelihood,

@@ -62,6 +62,7 @@ AUTOENCODER = {"encoder": SMALL_NETWORK, "decoder": SMALL_NETWORK, "latent": SMA
 SMALL_IMAGE = {"height": 3, "width": 2, "channels": 2, "filters": 8, "levels": 1}
 SURROGATES = {"free-form", "nae", "rectangular"}
 NEEDS_DENSITY = {"likelihood", "penalised-likelihood"} | SURROGATES
+TELLS_THETA_APART = {"scandal", "contrastive-likelihood"}
 CLASSIFIERS, JOINT_RATIOS = {"nre-a", "nre-c", "bnre"}, {"alice", "alices"}
 RATIOS = CLASSIFIERS | JOINT_RATIOS
 # what the models have for themselves that flows are compared with
@@ -164,7 +165,7 @@ FLOWS = {
     "pie-original": FlowCase(
         {"chart": SMALL_CHART, "latent": SMALL_LATENT, "epsilon": 0.3},
         [(2, 1, 1), (5, 3, 2)],
-        refuses=CONTRASTS | SURROGATES | {"scandal"},
+        refuses=CONTRASTS | SURROGATES | TELLS_THETA_APART,
     ),
     "vae": FlowCase(
         AUTOENCODER,
@@ -177,7 +178,12 @@ FLOWS = {
         {"decoder": SMALL_NETWORK, "discriminator": SMALL_NETWORK, "latent": SMALL_LATENT},
         MANIFOLDS,
         exact_left_inverse=False,
-        refuses=NEEDS_DENSITY | RATIOS | ATLAS | CHART | {"latent-likelihood", "scandal", "elbo"},
+        refuses=NEEDS_DENSITY
+        | RATIOS
+        | ATLAS
+        | CHART
+        | TELLS_THETA_APART
+        | {"latent-likelihood", "elbo"},
         unmoved={"transport": ("discriminator.",)},
     ),
     **{
@@ -529,7 +535,7 @@ OBJECTIVE_CASES = [
     (name, dims, objective)
     for name, dims in FLOW_CASES
     for objective in _objectives(name)
-    if dims[2] or not OBJECTIVES[objective].needs_score
+    if dims[2] or objective not in TELLS_THETA_APART
 ]
 
 

@@ -9,6 +9,7 @@ from lfi_mflow.training import (
     OBJECTIVES,
     Adversarial,
     Batch,
+    ContrastiveLikelihood,
     Distance,
     PenalisedLikelihood,
     Phase,
@@ -16,6 +17,7 @@ from lfi_mflow.training import (
     Transport,
 )
 from lfi_mflow.training.objectives import trained_part
+from lfi_mflow.training.ratio_objectives import other_rows
 
 
 @pytest.fixture
@@ -152,6 +154,41 @@ def test_the_score_term_pulls_the_score(flow, theta):
     assert errors[-1] < 0.2 * errors[0], errors[::10]
 
 
+def test_the_contrast_is_the_probability_of_the_own_theta(flow, theta):
+    batch = _batch("contrastive-likelihood", flow, theta)
+    objective = ContrastiveLikelihood(strength=7.0, contrasts=2)
+    rows = other_rows(20, 2, torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        own = flow.latent.log_prob(batch.prepared, theta)
+        others = [flow.latent.log_prob(batch.prepared, theta[column]) for column in rows.T]
+        total = own.exp() + others[0].exp() + others[1].exp()
+        expected = -own - 7.0 * (3 * own.exp() / total).log()
+        torch.testing.assert_close(_loss(objective, flow, batch), expected)
+
+
+def test_the_contrast_teaches_whose_theta_an_event_has(flow, theta):
+    """Steps on it alone: a choice between four is made at random before, and rightly after."""
+    batch = _batch("contrastive-likelihood", flow, theta)
+    optimiser = torch.optim.Adam(flow.latent.parameters(), lr=3e-3)
+    losses = []
+    for seed in range(100):
+        both = _loss(ContrastiveLikelihood(strength=1.0), flow, batch, seed).mean()
+        contrast = both - _loss("latent-likelihood", flow, batch).mean()
+        optimiser.zero_grad()
+        contrast.backward()
+        optimiser.step()
+        losses.append(contrast.item())
+    assert abs(losses[0]) < 0.3
+    assert losses[-1] < -0.5, losses[::10]
+
+
+@pytest.mark.parametrize("name", ["scandal", "contrastive-likelihood"])
+def test_what_compares_theta_needs_some(name):
+    flow = build_flow("m-flow", Dimensions(2, 1, 0), {})
+    with pytest.raises(ConfigError, match="parameters, for the"):
+        OBJECTIVES[name]().prepare(flow, X.float(), torch.zeros(20, 0))
+
+
 def test_generated_events_that_are_the_simulated_ones_cost_nothing(flow):
     """Two large samples of the flow itself are nearer than one and a shifted one."""
     theta = torch.linspace(-1, 1, 400).double()[:, None]
@@ -191,6 +228,7 @@ def test_weights_of_events_are_masses(flow):
     ("objective", "key", "value"),
     [
         ("scandal", "alpha", 0.0),
+        ("contrastive-likelihood", "strength", 0.0),
         ("penalised-likelihood", "beta", -1.0),
         ("transport", "blur", float("inf")),
         ("adversarial", "gamma", 0.0),
