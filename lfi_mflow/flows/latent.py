@@ -89,14 +89,19 @@ class LatentSettings:
 
         Biases, first layers and buffers are left out.
         """
-        splines = latent_dim * (3 * self.bins - 1)
+        outputs = latent_dim * (3 * self.bins - 1)
+
+        def spline(theta_dim: int) -> int:
+            # what conditions on nothing has no network: its outputs are the weights
+            if latent_dim + theta_dim == 1:
+                return outputs
+            return self.hidden * (self.hidden + outputs + theta_dim)
+
         base = self.components * (2 * latent_dim + 1)
-        # what conditions on nothing has no network: its outputs are the weights
-        if latent_dim + theta_dim > 1:
-            splines = self.hidden * (self.hidden + splines + theta_dim)
         if theta_dim:
             base = self.hidden * (self.hidden + base + theta_dim)
-        return self.transforms * splines + base
+        shared = self.shared * spline(0)
+        return shared + (self.transforms - self.shared) * spline(theta_dim) + base
 
 
 class LatentFlow(nn.Module):

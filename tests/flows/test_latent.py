@@ -290,3 +290,13 @@ def test_shared_transforms_are_the_same_at_all_theta(shared):
 def test_no_more_transforms_are_shared_than_there_are():
     with pytest.raises(ConfigError, match="0 <= shared <= 2, the transforms, found 3"):
         LatentSettings(transforms=2, shared=3)
+
+
+@pytest.mark.parametrize("shared", [0, 1, 2])
+@pytest.mark.parametrize(("latent_dim", "theta_dim"), [(1, 0), (1, 2), (3, 0), (3, 2)])
+def test_the_least_number_of_weights_is_no_larger_than_the_true_one(latent_dim, theta_dim, shared):
+    settings = LatentSettings(transforms=2, bins=4, hidden=8, components=2, shared=shared)
+    latent = LatentFlow(latent_dim, theta_dim, settings)
+    elements = sum(parameter.numel() for parameter in latent.parameters())
+    assert elements / 6 < settings.least_elements(latent_dim, theta_dim) <= elements
+    assert latent.log_prob(torch.randn(5, latent_dim), torch.randn(5, theta_dim)).shape == (5,)
