@@ -36,7 +36,7 @@ class MaskedAutoregressiveTransform(zuko.flows.MaskedAutoregressiveTransform):  
 
     Arguments:
         features: The number n of coordinates.
-        context: The number p of parameters; without any, those given later are not looked at.
+        context: The number p of parameters.
         order: The place of each coordinate, with shape (n,).
         kwargs: The univariate transform and the network, see
             :class:`zuko.flows.MaskedAutoregressiveTransform`.
@@ -44,7 +44,6 @@ class MaskedAutoregressiveTransform(zuko.flows.MaskedAutoregressiveTransform):  
 
     def __init__(self, features: int, context: int = 0, *, order: Tensor, **kwargs: Any) -> None:
         super().__init__(features, context, order=order, **kwargs)
-        self._context = context
         # How many coordinates must be known for a unit, for the inputs and hidden layers.
         needs = [torch.cat([order + 1, order.new_zeros(context)])]
         for layer in self._layers[:-1]:
@@ -60,7 +59,7 @@ class MaskedAutoregressiveTransform(zuko.flows.MaskedAutoregressiveTransform):  
 
     def forward(self, c: Tensor | None = None) -> AutoregressiveTransform:
         """Return the transform at a context with shape (..., p)."""
-        return _OnePass(self, c if self._context else None)
+        return _OnePass(self, c)
 
     def invert(self, y: Tensor, c: Tensor | None) -> Tensor:
         """Find x: (..., n), (..., p) -> (..., n)."""

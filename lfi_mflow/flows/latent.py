@@ -28,6 +28,7 @@ from typing import Literal, get_args
 import torch
 import zuko
 from torch import Tensor, nn
+from torch.distributions import Transform
 
 from lfi_mflow.charts.autoregressive import MaskedAutoregressiveTransform
 from lfi_mflow.errors import ConfigError, UnknownNameError
@@ -104,6 +105,18 @@ class LatentSettings:
         return shared + (self.transforms - self.shared) * spline(theta_dim) + base
 
 
+class _Shared(zuko.lazy.LazyTransform):  # type: ignore[misc]  # no types
+    """A transform that is the same at all parameters."""
+
+    def __init__(self, transform: zuko.lazy.LazyTransform) -> None:
+        super().__init__()
+        self.transform = transform
+
+    def forward(self, c: Tensor | None = None) -> Transform:
+        """Return the transform, whatever the parameters c with shape (..., p)."""
+        return self.transform()
+
+
 class LatentFlow(nn.Module):
     """A conditional neural spline flow on standardised latents and parameters.
 
@@ -135,21 +148,24 @@ class LatentFlow(nn.Module):
         simple = settings.axes == "simple"
         self.register_buffer("u_axes", torch.eye(latent_dim) if simple else None)
         network = {"hidden_features": (settings.hidden,) * 2, "activation": nn.SiLU}
-        bins, shared = settings.bins, settings.shared
-        order = torch.arange(latent_dim)
-        splines = zuko.lazy.LazyComposedTransform(
-            *(
-                MaskedAutoregressiveTransform(
-                    latent_dim,
-                    0 if index < shared else theta_dim,
-                    order=order.flip(0) if index % 2 else order,
-                    univariate=BinsFirstSpline,
-                    shapes=[(bins,), (bins,), (bins - 1,)],
-                    **network,
-                )
-                for index in range(settings.transforms)
+        bins, order = settings.bins, torch.arange(latent_dim)
+
+        def spline(index: int, context: int) -> zuko.lazy.LazyTransform:
+            return MaskedAutoregressiveTransform(
+                latent_dim,
+                context,
+                order=order.flip(0) if index % 2 else order,
+                univariate=BinsFirstSpline,
+                shapes=[(bins,), (bins,), (bins - 1,)],
+                **network,
             )
-        )
+
+        # without parameters all are shared as they are
+        shared = settings.shared if theta_dim else 0
+        splines = [
+            *(_Shared(spline(index, 0)) for index in range(shared)),
+            *(spline(index, theta_dim) for index in range(shared, settings.transforms)),
+        ]
         base = zuko.mixtures.GMM(
             latent_dim,
             theta_dim,
@@ -157,7 +173,7 @@ class LatentFlow(nn.Module):
             covariance_type="diagonal",
             **(network if theta_dim else {}),
         )
-        self.flow = zuko.lazy.Flow(splines, base)
+        self.flow = zuko.lazy.Flow(zuko.lazy.LazyComposedTransform(*splines), base)
 
     @property
     def turns(self) -> bool:
