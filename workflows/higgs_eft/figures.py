@@ -28,7 +28,7 @@ def panels(report: Mapping[str, Any], parameter: str) -> list[PosteriorCurve]:
         truth = tuple(row["truth"] for row in members)
         row = next(row for row in members if row["parameter"] == parameter)
         point = ", ".join(f"{value:g}" for value in truth)
-        title = f"{report['training']['label']}: truth ({point})"
+        title = f"{report['training']['label']},\ntruth ({point})"
         curve = PosteriorCurve(row["theta"], row["model"], row["exact"], row["truth"], title)
         first.setdefault(truth, curve)
     return list(first.values())
