@@ -289,7 +289,7 @@ def weighted_and_repeated(make_events):
 
 
 # what draws something for each event draws another thing for each of its copies
-DRAW = {"transport", "elbo", "adversarial", "free-form", "nae"}
+DRAW = {"transport", "elbo", "adversarial", "free-form", "nae", "contrastive-likelihood"}
 # losses of models that are no flows on a chart; for their weights see test_ratio_models.py
 RATIOS = {"nre-a", "nre-c", "bnre", "alice", "alices"}
 ATLAS = {"vector-quantisation", "membership"}  # those of an atlas, see test_atlas_objectives.py

@@ -167,7 +167,7 @@ def test_the_contrast_is_the_probability_of_the_own_theta(flow, theta):
 
 
 def test_the_contrast_teaches_whose_theta_an_event_has(flow, theta):
-    """Steps on it alone: a choice between four is made at random before, and rightly after."""
+    """Steps on it alone make a choice between four better than one at random, which is zero."""
     batch = _batch("contrastive-likelihood", flow, theta)
     optimiser = torch.optim.Adam(flow.latent.parameters(), lr=3e-3)
     losses = []
@@ -178,8 +178,8 @@ def test_the_contrast_teaches_whose_theta_an_event_has(flow, theta):
         contrast.backward()
         optimiser.step()
         losses.append(contrast.item())
-    assert abs(losses[0]) < 0.3
-    assert losses[-1] < -0.5, losses[::10]
+    assert losses[0] > 0.0
+    assert max(losses[-10:]) < -0.3, losses[::10]
 
 
 @pytest.mark.parametrize("name", ["scandal", "contrastive-likelihood"])
