@@ -26,7 +26,7 @@ from lfi_mflow.geometry import (
     prepare_points,
     weigh,
 )
-from lfi_mflow.training.events import check_events, finite_events
+from lfi_mflow.training.events import COLUMNS, check_events, finite_events
 from lfi_mflow.training.noise_slope import NoiseSlope
 from lfi_mflow.training.reconstruction_elbow import ReconstructionElbow
 
@@ -66,7 +66,7 @@ def read_points(path: Path | str, events: int = 50_000, *, drop_nonfinite: bool 
         check_events(file, path, drop_nonfinite=drop_nonfinite)
         step = -(-len(file) // events)
         parts, weightless, first = [], 0, 0
-        for block in file.blocks():
+        for block in file.blocks(columns=COLUMNS):
             some = finite_events(block[np.arange(-first % step, len(block), step)])
             first += len(block)
             there = np.ones(len(some), bool) if some.weight is None else some.weight != 0

@@ -276,7 +276,7 @@ def finite_events(events: Events) -> Events:
 def finite_rows(events: Events) -> NDArray[np.bool_]:
     """Say which events have finite values only: (N,)."""
     arrays = events.columns().values()
-    finite = [np.isfinite(values).reshape(len(events), -1).all(axis=1) for values in arrays]
+    finite = [np.isfinite(values).all(axis=tuple(range(1, values.ndim))) for values in arrays]
     return np.logical_and.reduce(finite)
 
 

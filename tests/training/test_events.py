@@ -10,7 +10,7 @@ from lfi_mflow.data import EventFile, EventMetadata
 from lfi_mflow.errors import DataError
 from lfi_mflow.simulation import Events, Observable, Parameter
 from lfi_mflow.training import ResidentEvents, StreamedEvents, events, streamed_events
-from lfi_mflow.training.events import check_events
+from lfi_mflow.training.events import check_events, finite_rows
 
 DOUBLE = {"dtype": torch.float64, "device": torch.device("cpu")}
 
@@ -142,6 +142,25 @@ def test_weights_can_be_left_out(write, make_events, streamed):
         assert prepared.some().weight is None
     np.testing.assert_allclose(mean, drawn.x.mean(axis=0), rtol=1e-12)
     np.testing.assert_allclose(covariance, np.cov(drawn.x.T), rtol=1e-12)
+
+
+def test_no_events_are_all_finite(make_events):
+    assert finite_rows(make_events(0, weight=np.zeros(0), score=np.zeros((0, 1)))).shape == (0,)
+
+
+def test_each_column_says_whether_an_event_is_finite(make_events):
+    weight, score = np.ones(4), np.ones((4, 1))
+    weight[1], score[3] = np.nan, np.inf
+    drawn = make_events(4, weight=weight, score=score)
+    drawn.x[0, 1] = np.nan
+    assert finite_rows(drawn).tolist() == [False, False, True, False]
+
+
+def test_what_training_does_not_read_drops_no_event(load, write, make_events):
+    drawn = make_events(400, components=np.full((400, 3), np.nan), latent=np.full((400, 1), np.nan))
+    with EventFile(write(drawn)) as file:
+        loaded = load(file)
+        assert loaded.n_train + loaded.n_validation == 400
 
 
 def test_weighted_moments_are_those_of_copies(load, write, make_events, block_size):
