@@ -11,7 +11,12 @@ from torch import Tensor
 from lfi_mflow.errors import ConfigError
 from lfi_mflow.flows import Flow
 from lfi_mflow.training.events import Batch
-from lfi_mflow.training.objective import Objective, check_positive, standardise_latent
+from lfi_mflow.training.objective import (
+    Objective,
+    check_positive,
+    standardise_latent,
+    value_and_score,
+)
 from lfi_mflow.training.ratio_objectives import other_rows
 
 __all__ = ["ContrastiveLikelihood", "LatentLikelihood", "Scandal"]
@@ -122,11 +127,9 @@ class Scandal(LatentLikelihood):
         """Negative log-density and squared error of its score, with shape (B,)."""
         if batch.score is None:
             raise ConfigError("events with a joint score", "none", "simulate them with one")
-        trains = torch.is_grad_enabled()
-        with torch.enable_grad():
-            theta = batch.theta.detach().requires_grad_()
-            log_prob = flow.latent.log_prob(batch.prepared, theta)
-            (score,) = torch.autograd.grad(log_prob.sum(), theta, create_graph=trains)
+        log_prob, score = value_and_score(
+            lambda theta: flow.latent.log_prob(batch.prepared, theta), batch.theta
+        )
         return self.alpha * (score - batch.score).square().sum(dim=-1) - log_prob
 
 

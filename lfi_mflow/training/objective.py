@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import ClassVar, Literal
 
 import torch
@@ -27,6 +28,7 @@ __all__ = [
     "check_positive",
     "one_chart_of",
     "standardise_latent",
+    "value_and_score",
 ]
 
 Part = Literal["chart", "latent", "all"]
@@ -121,6 +123,19 @@ def standardise_latent(flow: Flow, u: Tensor, batch: Batch) -> None:
     if flow.latent.turns:
         flow.latent.turn(u, flow.decode(u, batch.theta), batch.weight)
     flow.latent.standardise(u, batch.theta, batch.weight)
+
+
+def value_and_score(function: Callable[[Tensor], Tensor], theta: Tensor) -> tuple[Tensor, Tensor]:
+    """Value of a function of parameters, and its gradient: (B, p) -> (B,), (B, p).
+
+    Training goes through both; where gradients are off, as in validation, neither has one.
+    """
+    trains = torch.is_grad_enabled()
+    with torch.enable_grad():
+        theta = theta.detach().requires_grad_()
+        value = function(theta)
+        (score,) = torch.autograd.grad(value.sum(), theta, create_graph=trains)
+    return value if trains else value.detach(), score
 
 
 def check_positive(name: str, value: float) -> None:

@@ -44,7 +44,7 @@ from torch import Tensor
 from lfi_mflow.errors import ConfigError, DataError
 from lfi_mflow.flows import Denominator, Flow, RatioEstimator
 from lfi_mflow.training.events import Batch
-from lfi_mflow.training.objective import Objective, check_positive
+from lfi_mflow.training.objective import Objective, check_positive, value_and_score
 
 __all__ = ["Alice", "Alices", "BalancedNre", "NreA", "NreC"]
 
@@ -275,14 +275,11 @@ class Alices(Alice):
         """Cross-entropy and squared error of the score, with shape (B,)."""
         if batch.score is None:
             raise ConfigError("events with a joint score", "none", "simulate them with one")
-        trains = torch.is_grad_enabled()
-        with torch.enable_grad():
-            theta = batch.theta.detach().requires_grad_()
-            log_ratio = self._estimator(flow).log_ratio_standardised(batch.prepared, theta)
-            (score,) = torch.autograd.grad(log_ratio.sum(), theta, create_graph=trains)
+        estimator = self._estimator(flow)
+        log_ratio, score = value_and_score(
+            lambda theta: estimator.log_ratio_standardised(batch.prepared, theta), batch.theta
+        )
         penalty = self.alpha * (score - batch.score).square().sum(dim=-1)
-        if not trains:
-            log_ratio = log_ratio.detach()
         return self.criterion(log_ratio, batch) + penalty
 
 
