@@ -46,10 +46,15 @@ def _kind_of_hdf5(path: Path) -> FileKind:
     """Tell events, scores and posteriors apart; a damaged file counts by its name."""
     import h5py
 
+    from lfi_mflow.data.watched import damage_of
+
+    by_name: FileKind = "posterior" if path.suffix == ".nc" else "events"
+    if damage_of(path) is not None:
+        return by_name
     try:
         with h5py.File(path, "r", locking=False) as file:
             if file.get("posterior", getlink=True) is not None:
                 return "posterior"
             return "scores" if file.attrs.get("format") == _SCORES else "events"
     except (OSError, RuntimeError):
-        return "posterior" if path.suffix == ".nc" else "events"
+        return by_name

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from lfi_mflow.data.damage import explained_file
 from lfi_mflow.data.metadata import EventMetadata
 from lfi_mflow.data.trust import plain_dataset
+from lfi_mflow.data.watched import damage_of
 from lfi_mflow.errors import DataError, FileFormatError, InputError
 from lfi_mflow.files import require_file
 
@@ -77,7 +78,9 @@ def open_hdf5(path: Path, kind: str = "event", remedy: str = ANEW) -> h5py.File:
     """
     require_file(path, f"{'an' if kind[0] in 'aeiou' else 'a'} {kind} file")
     try:
-        return h5py.File(path, "r", locking=False, rdcc_nbytes=_CACHE_BYTES)
+        damage = damage_of(path)
+        if damage is None:
+            return h5py.File(path, "r", locking=False, rdcc_nbytes=_CACHE_BYTES)
     except PermissionError as error:
         raise FileFormatError(
             f"a readable file {path}", "permission denied", "change its permissions"
@@ -85,6 +88,7 @@ def open_hdf5(path: Path, kind: str = "event", remedy: str = ANEW) -> h5py.File:
     except (OSError, RuntimeError) as error:
         found = _diagnose(path, str(error))
         raise FileFormatError(f"an HDF5 {kind} file at {path}", found, remedy) from error
+    raise FileFormatError(f"an HDF5 {kind} file at {path}", f"a damaged one ({damage})", remedy)
 
 
 def _diagnose(path: Path, message: str) -> str:

@@ -16,7 +16,7 @@ import h5py
 from lfi_mflow.data.damage import explained_file
 from lfi_mflow.errors import FileFormatError
 
-__all__ = ["find_plain", "plain_dataset", "require_memory"]
+__all__ = ["find_plain", "obstacle_of", "plain_dataset", "require_memory"]
 
 _MOST_CHUNK_BYTES = 2**30
 _MOST_BYTES = 2**28
@@ -43,7 +43,7 @@ def plain_dataset(group: h5py.Group, name: str, path: Path, remedy: str) -> h5py
     """
     with explained_file(path, f"an array {name} of HDF5"):
         found = find_plain(group, name)
-        obstacle = "none, or a link to one" if found is None else _obstacle(found, path)
+        obstacle = "none, or a link to one" if found is None else obstacle_of(found, path)
     if obstacle is not None:
         raise FileFormatError(f"an array {name} with its values in {path}", obstacle, remedy)
     return found
@@ -77,7 +77,7 @@ def require_memory(dataset: h5py.Dataset, path: Path, remedy: str) -> h5py.Datas
     return dataset
 
 
-def _obstacle(found: h5py.HLObject, path: Path) -> str | None:
+def obstacle_of(found: h5py.HLObject, path: Path) -> str | None:
     """Say why something is not plain values, None if it is."""
     if not isinstance(found, h5py.Dataset):
         return "a group"
