@@ -50,6 +50,7 @@ __all__ = ["command"]
         "lfi-mflow train events.h5 --latent-dim auto -o model.mflow",
         "lfi-mflow train events.h5 --resume -o model.mflow",
         "lfi-mflow train background.h5 --chart-of signal.mflow -o background.mflow",
+        "lfi-mflow train events.h5 --algorithm scandal --score-of nre-c.mflow -o model.mflow",
         "torchrun --nproc-per-node 2 -m lfi_mflow train events.h5 --resume -o model.mflow",
     )
 )
@@ -73,6 +74,12 @@ __all__ = ["command"]
     metavar="MODEL",
     help="Take the chart of this model and train the density alone: for a further process.",
 )
+@click.option(
+    "--score-of",
+    type=FILE,
+    metavar="RATIO",
+    help="Learn the score of this ratio estimator in the place of the simulator's joint score.",
+)
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of all randomness.  [default: 0]")
 @device_option
 @threads_option
@@ -90,8 +97,8 @@ def command(events: Path, output: Path, *, as_json: bool, **options: Any) -> Non
     --resume, and ends with the same weights as an undisturbed one. Started by torchrun,
     several processes train one model: each takes its share of every batch.
     """
-    shared = options["chart_of"]
-    claim_output(output, events, *([] if shared is None else [shared]), force=options["force"])
+    models = [options[name] for name in ("chart_of", "score_of") if options[name] is not None]
+    claim_output(output, events, *models, force=options["force"])
     _check_chart(options)
     checkpoint = output.with_name(f".{output.name}.checkpoint")
     _check_checkpoint(checkpoint, resume=options["resume"], force=options["force"])
@@ -162,8 +169,10 @@ def _train_share(
     from lfi_mflow.training import check_weights, density_only, drop_checkpoint, train_model
 
     config = _with_estimate(_configuration(options), events, options)
-    shared = options["chart_of"]
-    chart_of = None if shared is None else load_model(shared)
+    chart_of, score_of = (
+        None if options[name] is None else load_model(options[name])
+        for name in ("chart_of", "score_of")
+    )
     if chart_of is not None:
         config = density_only(chart_of, config)
     with open_events(events) as file:
@@ -181,6 +190,7 @@ def _train_share(
             checkpoint=checkpoint,
             progress=both(shown, drawn),
             chart_of=chart_of,
+            score_of=score_of,
         )
     return dataclasses.replace(model, metadata=dataclasses.replace(model.metadata, mapping=mapping))
 

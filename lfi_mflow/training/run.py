@@ -29,6 +29,7 @@ from lfi_mflow.training.loop import ProgressCallback, fit
 from lfi_mflow.training.phases import ALGORITHMS, Phase
 from lfi_mflow.training.shared_chart import check_shared, density_only, take_chart
 from lfi_mflow.training.streamed_events import StreamedEvents
+from lfi_mflow.training.taught_file import TaughtFile
 from lfi_mflow.training.weights import check_weights
 
 __all__ = ["RunConfig", "read_run_config", "resolve_device", "train_model"]
@@ -36,6 +37,11 @@ __all__ = ["RunConfig", "read_run_config", "resolve_device", "train_model"]
 Precision = Literal["single", "double"]
 _DTYPES = {"single": torch.float32, "double": torch.float64}
 _JOINT_OPTIONS = {"score": "--set score=true", "log_ratio": "--set reference=-1"}
+
+_WITHOUT = {
+    "score": "learn that of a ratio estimator (--score-of), or choose an algorithm without",
+    "log_ratio": "or choose an algorithm that does without",
+}
 
 
 @dataclass(frozen=True)
@@ -136,7 +142,7 @@ def resolve_device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def train_model(
+def train_model(  # noqa: PLR0913 - two models may be given, by keyword
     path: Path | str,
     config: RunConfig,
     *,
@@ -145,6 +151,7 @@ def train_model(
     checkpoint: Path | None = None,
     progress: ProgressCallback | None = None,
     chart_of: Model | None = None,
+    score_of: Model | None = None,
 ) -> Model:
     """Train a model on an event file.
 
@@ -157,26 +164,29 @@ def train_model(
         progress: See :func:`lfi_mflow.training.fit`.
         chart_of: A model whose chart is taken as it is, for a further process in the same
             events: only the latent density is trained.
+        score_of: A ratio estimator whose score is learnt in the place of a joint one.
 
     Raises:
         FileFormatError, DataError, ConfigError: If file and configuration do not fit; see
             :func:`lfi_mflow.training.check_weights` for the weights of events.
-        ModelMismatchError: If the model with the chart has other observables.
+        ModelMismatchError: If the model with the chart, or the ratio estimator, has other
+            observables.
         TrainingError: If too many losses or gradients are not finite.
         Interrupted: On Ctrl-C.
     """
     path, device = Path(path), torch.device(device)
     if chart_of is not None:
         config = density_only(chart_of, config)
-    with EventFile(path) as file:
+    with EventFile(path) if score_of is None else TaughtFile(path, score_of, device) as file:
         if chart_of is not None:
             check_shared(chart_of, file.metadata, path)
         bad = check_events(file, path, drop_nonfinite=drop_nonfinite)
-        _check_joint(file, config)
+        _check_joint(file, config, taught=score_of is not None)
         weights = check_weights(file, config.schedule)
         dimensions = _dimensions(file, config)
-        shared = {} if chart_of is None else {"chart_of": chart_of.metadata.digest}
-        run = {"configuration": _run_table(config), "events": file.digest, **shared}
+        given = {"chart_of": chart_of, "score_of": score_of}
+        taken = {name: model.metadata.digest for name, model in given.items() if model is not None}
+        run = {"configuration": _run_table(config), "events": file.digest, **taken}
         flow = _initial_flow(config, dimensions, chart_of).to(device)
         unused = set() if weights is None or weights.used else {"weight"}
         events = _training_events(file, config, dimensions, device, {*COLUMNS} - unused)
@@ -203,7 +213,7 @@ def train_model(
                 "weights": None if weights is None else weights.to_table(),
                 "lacks": _untrained(config.schedule),
                 **distances_of_validation(flow, events),
-                **shared,
+                **taken,
             },
             history=history.to_table(),
             provenance=provenance(),
@@ -211,8 +221,17 @@ def train_model(
     return Model(flow, metadata)
 
 
-def _check_joint(file: EventFile, config: RunConfig) -> None:
-    """Fail if a phase needs joint scores or log-ratios that the events do not have."""
+def _check_joint(file: EventFile, config: RunConfig, *, taught: bool) -> None:
+    """Fail if a phase needs joint scores or log-ratios that the events do not have.
+
+    Or if a ratio estimator has been given, whose score no phase would learn.
+    """
+    if taught and not any(_needs(phase, "score") for phase in config.schedule):
+        raise ConfigError(
+            "a phase that learns the score, with that of a ratio estimator",
+            ", ".join(phase.objective for phase in config.schedule),
+            "add a phase with the objective scandal, or choose such an algorithm",
+        )
     for column, what in (("score", "score"), ("log_ratio", "log-ratio")):
         phases = [phase for phase in config.schedule if _needs(phase, column)]
         if phases and column not in file.columns:
@@ -221,7 +240,7 @@ def _check_joint(file: EventFile, config: RunConfig) -> None:
                 f"{phases[0].objective!r}",
                 "none",
                 f"simulate them with it if the simulator offers it ({_JOINT_OPTIONS[column]} for "
-                "polynomial-surface), or choose an algorithm that does without",
+                f"polynomial-surface), {_WITHOUT[column]}",
             )
 
 

@@ -263,3 +263,18 @@ def test_models_for_comparison(run, refused, study, tmp_path):
         assert ("reconstruction_error" in skipped) == (name == "gan")
         report = ["report", model, tmp_path / f"{name}.json", "-o", tmp_path / f"{name}.html"]
         assert run(*report).status == 0
+
+
+def test_the_score_of_a_ratio_estimator(run, refused, study, tmp_path):
+    ratio, model = tmp_path / "ratio.mflow", tmp_path / "m.mflow"
+    train = ["train", study.events, "--epochs", 1, "--threads", 1]
+    assert run(*train, "--model", "nre-c", "-o", ratio).status == 0
+    taught = ["--config", study.config, "--score-of", ratio, "-o", model]
+    assert run(*train, *taught, "--algorithm", "scandal").status == 0
+    training = load_model(model).metadata.training
+    assert training["score_of"] == load_model(ratio).metadata.digest
+    model.unlink()
+    line = refused(tmp_path, *train, *taught)
+    assert "expected a phase that learns the score" in line
+    wrong = ["--score-of", study.model, "--algorithm", "scandal", "-o", model]
+    assert "expected a ratio estimator, whose score is learnt" in refused(tmp_path, *train, *wrong)
