@@ -10,6 +10,7 @@ from lfi_mflow.flows.contrasts import GenerativeAdversarialNetwork, VariationalA
 from lfi_mflow.flows.flow import Flow
 from lfi_mflow.flows.preset import Preset, latent_flow
 from lfi_mflow.flows.ratio import Denominator, RatioEstimator
+from lfi_mflow.flows.ratio_networks import FreeRatio, QuadraticRatio
 from lfi_mflow.flows.settings import (
     AutoencoderSettings,
     Dimensions,
@@ -52,8 +53,13 @@ def _ratio(
                 f"n = {dimensions.latent}",
                 "leave --latent-dim out, or choose a model that learns a manifold",
             )
-        standardisation = Standardisation(dimensions.data)
-        return RatioEstimator(standardisation, dimensions.theta, settings.network, denominator)
+        kind = FreeRatio if settings.dependence == "free" else QuadraticRatio
+        return RatioEstimator(
+            Standardisation(dimensions.data),
+            dimensions.theta,
+            kind(dimensions.data, dimensions.theta, settings.network),
+            denominator,
+        )
 
     limits = {
         "marginal": "a ratio and no density: no samples, no manifold, no density of an event",

@@ -18,10 +18,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from lfi_mflow.charts import NetworkSettings, ResidualNetwork, Standardisation
+from lfi_mflow.charts import Standardisation
 from lfi_mflow.errors import ConfigError
 from lfi_mflow.flows.flow import EncodedEvents, Flow
 from lfi_mflow.flows.latent import LatentFlow
+from lfi_mflow.flows.ratio_networks import FreeRatio, QuadraticRatio
 
 __all__ = ["Denominator", "RatioEstimator"]
 
@@ -35,8 +36,8 @@ class RatioEstimator(Flow):
 
     .. math:: \log r(x | \theta) = b \, f(z, \theta) + a
 
-    with f a residual network of the whitened events z and standardised parameters, and
-    b = 1 and a = 0 unless it has been recalibrated.
+    with f a network of the whitened events z and standardised parameters (see
+    :mod:`lfi_mflow.flows.ratio_networks`), and b = 1 and a = 0 unless it has been recalibrated.
 
     The denominator of r is ``"marginal"``, p(x) = E[p(x | theta)] over the theta of the
     training events, or ``"reference"``, p(x | theta_0) at the simulator's
@@ -48,7 +49,7 @@ class RatioEstimator(Flow):
     Arguments:
         standardisation: Map from standardised coordinates to the observables.
         theta_dim: Number p of parameters.
-        network: The size of the network f.
+        network: The network f: (..., d), (..., p) -> (...).
         denominator: What the density is divided by.
 
     Raises:
@@ -67,7 +68,7 @@ class RatioEstimator(Flow):
         self,
         standardisation: Standardisation,
         theta_dim: int,
-        network: NetworkSettings,
+        network: FreeRatio | QuadraticRatio,
         denominator: Denominator,
     ) -> None:
         super().__init__()
@@ -81,8 +82,7 @@ class RatioEstimator(Flow):
         self.data_dim = self.latent_dim = len(standardisation.mean)
         self.theta_dim = theta_dim
         self.denominator: Denominator = denominator
-        inputs = self.data_dim + theta_dim
-        self.network = ResidualNetwork(inputs, 1, network.hidden, network.blocks)
+        self.network = network
         self.register_buffer("theta_mean", torch.zeros(theta_dim))
         self.register_buffer("theta_scale", torch.ones(theta_dim))
         self.register_buffer("slope", torch.ones(()))
@@ -128,10 +128,8 @@ class RatioEstimator(Flow):
 
     def log_ratio_standardised(self, z: Tensor, theta: Tensor) -> Tensor:
         """Log r of whitened events: (..., d), (..., p) -> (...); leading shapes broadcast."""
-        shape = torch.broadcast_shapes(z.shape[:-1], theta.shape[:-1])
         condition = (theta - self.theta_mean) / self.theta_scale
-        inputs = torch.cat([z.expand(*shape, -1), condition.expand(*shape, -1)], dim=-1)
-        return self.slope * self.network(inputs).squeeze(-1) + self.offset
+        return self.slope * self.network(z, condition) + self.offset
 
     def log_ratio(self, x: Tensor, theta: Tensor) -> Tensor:
         """Log r(x | theta) of events in the units of the observables: (B, d), (B, p) -> (B,)."""

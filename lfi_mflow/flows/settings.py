@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 from lfi_mflow.charts import ConformalSettings, CouplingSettings, NetworkSettings
-from lfi_mflow.errors import ConfigError
+from lfi_mflow.errors import ConfigError, UnknownNameError
 from lfi_mflow.flows.latent import LatentSettings
 
 __all__ = [
@@ -30,6 +31,8 @@ __all__ = [
     "PrescribedSettings",
     "RatioSettings",
 ]
+
+Dependence = Literal["free", "quadratic"]
 
 
 @dataclass(frozen=True)
@@ -283,10 +286,22 @@ class RatioSettings(ModelSettings):
 
     Arguments:
         network: The network of events and parameters.
+        dependence: How the ratio depends on theta: ``"free"``, anyhow, or ``"quadratic"``, as
+            a quadratic polynomial over another one: that of the cross-sections of an effective
+            field theory.
     """
 
     network: NetworkSettings = field(default_factory=NetworkSettings)
+    dependence: Dependence = "free"
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        if self.dependence not in get_args(Dependence):
+            raise UnknownNameError("dependence", self.dependence, get_args(Dependence))
 
     def least_elements(self, dimensions: Dimensions) -> int:
         """Return a lower bound of the number of weights."""
-        return self.network.least_elements(dimensions.data + dimensions.theta, 1)
+        d, p = dimensions.data, dimensions.theta
+        if self.dependence == "free":
+            return self.network.least_elements(d + p, 1)
+        return self.network.least_elements(d, 1 + p * (p + 3) // 2)

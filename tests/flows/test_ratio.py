@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from lfi_mflow.errors import ConfigError
+from lfi_mflow.errors import ConfigError, UnknownNameError
 from lfi_mflow.flows import Dimensions, RatioEstimator, build_flow
 
 
@@ -28,6 +28,34 @@ def test_what_a_ratio_is_to():
 def test_it_starts_by_knowing_nothing():
     flow = build_flow("alices", Dimensions(3, 3, 2), {})
     assert torch.equal(flow.log_ratio(torch.randn(5, 3), torch.randn(5, 2)), torch.zeros(5))
+
+
+@pytest.mark.parametrize("p", [1, 2, 3])
+def test_a_quadratic_ratio(p):
+    """Of two theta it is that of two polynomials, event over total, and starts as one."""
+    settings = {"network": {"hidden": 8, "blocks": 1}, "dependence": "quadratic"}
+    flow = build_flow("nre-c", Dimensions(4, 4, p), settings).double()
+    x, theta = torch.randn(5, 1, 4).double(), torch.randn(40, p).double()
+    assert torch.equal(flow.log_ratio(x, theta), torch.zeros(5, 40).double())
+    with torch.no_grad():
+        for parameter in flow.parameters():
+            parameter.add_(0.3 * torch.randn(parameter.shape))
+    values = flow.log_ratio(x, theta).exp()
+    a, b = flow.network.total[:p], flow.network.total[p:]
+    square = torch.zeros(p, p).double()
+    square[torch.tril_indices(p, p).unbind()] = b
+    total = (1 + theta @ a).square() + (theta @ square).square().sum(dim=1)
+    i, j = torch.tril_indices(p, p)
+    monomials = torch.cat([torch.ones(40, 1), theta, theta[:, i] * theta[:, j]], dim=1)
+    polynomials = values * total
+    fit = torch.linalg.lstsq(monomials, polynomials.mT).solution
+    torch.testing.assert_close(monomials @ fit, polynomials.mT)
+    assert values.std(dim=1).min() > 1e-2
+
+
+def test_a_dependence_that_is_unknown():
+    with pytest.raises(UnknownNameError, match="did you mean 'quadratic'"):
+        build_flow("nre-c", Dimensions(3, 3, 1), {"dependence": "quadratics"})
 
 
 def test_calibrations_add_up(flow):

@@ -196,6 +196,20 @@ FLOWS = {
         )
         for name in names
     },
+    "nre-c, quadratic": FlowCase(
+        {"network": SMALL_NETWORK, "dependence": "quadratic"},
+        [*RATIO_DIMS, (3, 3, 3)],
+        exact_left_inverse=False,
+        refuses=NO_RATIO | JOINT_RATIOS,
+        preset="nre-c",
+    ),
+    "alices, quadratic": FlowCase(
+        {"network": SMALL_NETWORK, "dependence": "quadratic"},
+        RATIO_DIMS,
+        exact_left_inverse=False,
+        refuses=NO_RATIO | CLASSIFIERS,
+        preset="alices",
+    ),
 }
 PRESET_OF = {name: PRESETS[case.preset or name] for name, case in FLOWS.items()}
 FLOW_CASES = [(name, dims) for name, case in FLOWS.items() for dims in case.dims]
