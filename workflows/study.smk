@@ -65,10 +65,20 @@ def simulator():
     return study_path(name) if ":" in name else name
 
 
-def chart_of(wildcards):
-    """The row and seed whose chart a model takes, if it does not train its own."""
-    row = (config.get("charts") or {}).get(wildcards.row)
-    return [] if row is None else [f"{row}/training-{wildcards.seed}.json"]
+def lent(what):
+    """The row and seed whose chart or score a model takes, if it takes one."""
+
+    def lender(wildcards):
+        row = (config.get(what) or {}).get(wildcards.row)
+        return [] if row is None else [f"{row}/training-{wildcards.seed}.json"]
+
+    return lender
+
+
+def lent_options(wildcards, input):
+    """The options of train.py for what a model takes of others."""
+    lenders = (("--chart-of", input.chart), ("--score-of", input.score))
+    return [part for name, files in lenders for file in files for part in (name, file)]
 
 
 def trainings(rows):
@@ -77,7 +87,7 @@ def trainings(rows):
 
 
 wildcard_constraints:
-    row="|".join(config["rows"]),  # a row that is left out may lend its chart
+    row="|".join(config["rows"]),  # a row that is left out may lend its chart or score
     seed=r"\d+",
 
 
@@ -102,16 +112,17 @@ rule train:
         script=SCRIPTS / "train.py",
         events="events-{seed}.h5",
         config=STUDY / "{row}.toml",
-        chart=chart_of,
+        chart=lent("charts"),
+        score=lent("scores"),
     output:
         "{row}/training-{seed}.json",
     params:
         label=lambda wildcards: config["rows"][wildcards.row],
-        chart=lambda wildcards, input: [part for name in input.chart for part in ("--chart", name)],
+        lent=lent_options,
         options=option("--epochs", config["epochs"]),
     threads: config["threads"]
     shell:
-        "{PYTHON:q} {input.script:q} --row {wildcards.row} --label {params.label:q} {params.chart:q}"
+        "{PYTHON:q} {input.script:q} --row {wildcards.row} --label {params.label:q} {params.lent:q}"
         " {output:q} -- {input.events:q} --config {input.config:q} --seed {wildcards.seed}"
         " --threads {threads} {params.options:q}"
 

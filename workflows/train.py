@@ -5,8 +5,9 @@
     python train.py --row m-flow --label "M-flow, M/D" m-flow/training-1.json -- \
         events-1.h5 --config m-flow.toml --seed 1
 
-What follows ``--`` is what ``lfi-mflow train`` takes. ``--chart m-flow/training-1.json``
-takes the chart of that model, and trains the density alone. The record is
+What follows ``--`` is what ``lfi-mflow train`` takes. ``--chart-of m-flow/training-1.json``
+takes the chart of that model, and trains the density alone; ``--score-of`` in the same way
+takes the score of a ratio estimator. The record is
 ``{"row", "label", "model", "seconds", "diverged"}``: the path of the model beside it,
 or None with the message of the training that diverged. Every other mistake fails.
 """
@@ -17,6 +18,7 @@ import argparse
 import json
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import lfi_mflow.training  # noqa: F401 - loading torch is no part of the time it takes
@@ -24,9 +26,11 @@ from lfi_mflow.cli.main import cli
 from lfi_mflow.errors import TrainingError
 from lfi_mflow.files import atomic_output
 
+LENT = ("--chart-of", "--score-of")
+
 
 def train(
-    record: Path, row: str, label: str, arguments: list[str], chart: Path | None = None
+    record: Path, row: str, label: str, arguments: list[str], lenders: Mapping[str, Path]
 ) -> None:
     """Train a model beside its record, and write the record.
 
@@ -35,13 +39,14 @@ def train(
         row: Name of the row.
         label: Its name in the table.
         arguments: What ``lfi-mflow train`` takes, without the output.
-        chart: The record of the model whose chart is taken; None trains a chart.
+        lenders: The records of models from which something is taken, by the option of
+            ``lfi-mflow train`` for it.
     """
     model: Path | None = record.with_name(f"{record.stem.replace('training', 'model')}.mflow")
     diverged = None
-    if chart is not None:
-        of = json.loads(chart.read_text())["model"]
-        arguments = [*arguments, "--chart-of", str(chart.with_name(of))]
+    for option, lender in lenders.items():
+        of = json.loads(lender.read_text())["model"]
+        arguments = [*arguments, option, str(lender.with_name(of))]
     start = time.perf_counter()
     try:
         command = ["train", *arguments, "-o", str(model), "--force"]
@@ -67,10 +72,13 @@ def main() -> None:
     parser.add_argument("record", type=Path)
     parser.add_argument("--row", required=True)
     parser.add_argument("--label", required=True)
-    parser.add_argument("--chart", type=Path)
+    for name in LENT:
+        parser.add_argument(name, type=Path)
     parser.add_argument("arguments", nargs="*")
     options = parser.parse_args()
-    train(options.record, options.row, options.label, options.arguments, options.chart)
+    lenders = {name: getattr(options, name.strip("-").replace("-", "_")) for name in LENT}
+    given = {name: path for name, path in lenders.items() if path is not None}
+    train(options.record, options.row, options.label, options.arguments, given)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,14 @@ batch_size = 200
 learning_rate = {rate}
 """
 
+CHART = """
+[[phases]]
+name = "chart"
+objective = "reconstruction"
+epochs = 1
+
+"""
+
 
 @pytest.fixture
 def events(tmp_path):
@@ -48,7 +56,7 @@ def train(script, events, tmp_path):
         config.write_text(f'model = "{model}"' + RUN.format(objective=objective, rate=rate))
         record = tmp_path / "training-3.json"
         arguments = [str(events), "--config", str(config), "--seed", "3"]
-        script("train.py").train(record, "row", "A row", arguments)
+        script("train.py").train(record, "row", "A row", arguments, {})
         return record
 
     return run
@@ -103,12 +111,28 @@ def test_a_row_takes_the_chart_of_another(train, script, events, tmp_path):
     record.parent.mkdir()
     config.write_text('model = "m-flow"' + RUN.format(objective="latent-likelihood", rate="1e-3"))
     arguments = [str(events), "--config", str(config), "--seed", "4"]
-    script("train.py").train(record, "row", "A row", arguments, lender)
+    script("train.py").train(record, "row", "A row", arguments, {"--chart-of": lender})
     models = [load_model(path.with_name("model-3.mflow")).flow for path in (lender, record)]
     x = models[0].standardisation.mean.new_tensor([[0.1, 0.2, 0.3]])
     assert models[0].project(x).equal(models[1].project(x))
     theta = x.new_zeros((1, 1))
     assert models[0].log_prob(x, theta) != models[1].log_prob(x, theta)
+
+
+def test_a_row_takes_the_score_of_another(script, events, tmp_path):
+    ratio, record = (tmp_path / name / "training-3.json" for name in ("ratio", "density"))
+    config = tmp_path / "run.toml"
+    config.write_text('model = "m-flow"' + RUN.format(objective="scandal", rate="1e-3"))
+    config.write_text(config.read_text().replace("[[phases]]", CHART + "[[phases]]"))
+    rows = (
+        (ratio, [str(events), "--model", "nre-c", "--epochs", "1"], {}),
+        (record, [str(events), "--config", str(config)], {"--score-of": ratio}),
+    )
+    for path, arguments, lenders in rows:
+        path.parent.mkdir()
+        script("train.py").train(path, "row", "A row", arguments, lenders)
+    taught, teacher = (load_model(p.with_name("model-3.mflow")).metadata for p in (record, ratio))
+    assert taught.training["score_of"] == teacher.digest
 
 
 def test_another_mistake_is_no_divergence(train, tmp_path):
