@@ -29,6 +29,7 @@ __all__ = ["damage_of"]
 _HEAP = b"GCOL\x01\x00\x00\x00"
 _OBJECT = 8  # bytes before the size of an object, and before that of its heap
 _MOST_METADATA = 2**20
+_MOST_HEAP = 2**26
 _MOST_TEXTS = 2**16
 
 
@@ -81,7 +82,9 @@ class _WatchedFile(io.FileIO):
         """Go through the objects of a global heap as the library does."""
         header = -(-(_OBJECT + self._length_bytes) // 8) * 8
         size = self._size(os.pread(self.fileno(), header, start))
-        heap = os.pread(self.fileno(), min(size, _MOST_METADATA), start)
+        if size > _MOST_HEAP:
+            self._refuse(f"texts of {size:,} bytes")
+        heap = os.pread(self.fileno(), size, start)
         place = header
         while place + header <= len(heap):
             size = self._size(heap[place:])

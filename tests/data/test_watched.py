@@ -62,6 +62,18 @@ def test_free_space_of_no_size(path):
     assert damage_of(path) == "strings without an end"
 
 
+def test_texts_that_are_too_long(path):
+    change(path, heap(path) + 8, struct.pack("<Q", 2**40))
+    assert "texts of 1,099,511,627,776 bytes" in damage_of(path)
+
+
+def test_a_long_text_is_in_order(tmp_path):
+    path = tmp_path / "long.h5"
+    with h5py.File(path, "w", libver="latest") as file:
+        file.attrs["text"] = "x" * (3 * 2**20)
+    assert damage_of(path) is None
+
+
 def test_an_array_of_texts_is_looked_at(tmp_path):
     path = tmp_path / "names.h5"
     with h5py.File(path, "w") as file:
