@@ -65,6 +65,11 @@ def simulator():
     return study_path(name) if ":" in name else name
 
 
+def run_of(wildcards):
+    """The file that says how a row is trained."""
+    return STUDY / f"{(config.get('runs') or {}).get(wildcards.row, wildcards.row)}.toml"
+
+
 def lent(what):
     """The row and seed whose chart or score a model takes, if it takes one."""
 
@@ -111,7 +116,7 @@ rule train:
     input:
         script=SCRIPTS / "train.py",
         events="events-{seed}.h5",
-        config=STUDY / "{row}.toml",
+        config=run_of,
         chart=lent("charts"),
         score=lent("scores"),
     output:

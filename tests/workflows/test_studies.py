@@ -37,7 +37,11 @@ def training_files():
 @each_study
 def test_every_row_has_a_training_file_and_every_file_is_used(study):
     files = {path.name for path in (WORKFLOWS / study).glob("*.toml")} - NO_ROWS
-    assert files == {f"{row}.toml" for row in read_config(study)["rows"]}
+    config = read_config(study)
+    runs = config.get("runs", {})
+    assert files == {f"{runs.get(row, row)}.toml" for row in config["rows"]}
+    for rows in (runs, config.get("charts", {}), config.get("scores", {})):
+        assert set(rows) <= set(config["rows"])
 
 
 @each_study
