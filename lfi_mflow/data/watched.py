@@ -29,7 +29,7 @@ __all__ = ["damage_of"]
 _HEAP = b"GCOL\x01\x00\x00\x00"
 _OBJECT = 8  # bytes before the size of an object, and before that of its heap
 _MOST_METADATA = 2**20
-_MOST_HEAP = 2**26
+_MOST_TEXT_BYTES = 2**27
 _MOST_TEXTS = 2**16
 
 
@@ -47,6 +47,7 @@ class _WatchedFile(io.FileIO):
         super().__init__(path)
         self.damage: str | None = None
         self._length_bytes = 8
+        self._looked_through = 0
 
     @contextmanager
     def opened(self) -> Iterator[h5py.File]:
@@ -65,6 +66,8 @@ class _WatchedFile(io.FileIO):
         Raises:
             OSError: If it is damaged.
         """
+        if self.damage is not None:
+            raise OSError(self.damage)
         view, start = memoryview(buffer).cast("B"), self.tell()
         if len(view) > max(_MOST_METADATA, os.fstat(self.fileno()).st_size):
             self._refuse(f"a block of {len(view):,} bytes, more than there are")
@@ -82,13 +85,15 @@ class _WatchedFile(io.FileIO):
         """Go through the objects of a global heap as the library does."""
         header = -(-(_OBJECT + self._length_bytes) // 8) * 8
         size = self._size(os.pread(self.fileno(), header, start))
-        if size > _MOST_HEAP:
-            self._refuse(f"texts of {size:,} bytes")
+        self._looked_through += size  # of all heaps together: they may claim to overlap
+        if self._looked_through > _MOST_TEXT_BYTES:
+            self._refuse(f"texts of {self._looked_through:,} bytes")
         heap = os.pread(self.fileno(), size, start)
         place = header
         while place + header <= len(heap):
-            size = self._size(heap[place:])
-            free = heap[place : place + 2] == b"\0\0"  # its size includes the header
+            begin = heap[place : place + header]
+            size = self._size(begin)
+            free = begin[:2] == b"\0\0"  # its size includes the header
             step = size if free else header + -(-size // 8) * 8
             if not 0 < step <= len(heap) - place:
                 self._refuse("strings without an end")

@@ -12,7 +12,7 @@ takes fewer events, and one call of the network for all theta.
 
 References:
     | Parametrized classifiers for optimal EFT sensitivity
-    | (Chen, Glioti, Panico and Wulzer, 2020), https://arxiv.org/abs/2007.10356, equation 19
+    | (Chen, Glioti, Panico and Wulzer, 2020), https://arxiv.org/abs/2007.10356
 """
 
 from __future__ import annotations

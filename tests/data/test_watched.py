@@ -53,18 +53,33 @@ def test_texts_that_lead_back_to_themselves(path, size):
     assert file_kind(path) == "events"
 
 
-def test_free_space_of_no_size(path):
+def free_space(path):
+    """Return where the free space of the heap begins."""
     content = path.read_bytes()
     place = heap(path) + 16
     while content[place : place + 2] != b"\0\0":
         place += 16 + -(-struct.unpack_from("<Q", content, place + 8)[0] // 8) * 8
-    change(path, place + 8, bytes(8))
+    return place
+
+
+def test_free_space_of_no_size(path):
+    change(path, free_space(path) + 8, bytes(8))
     assert damage_of(path) == "strings without an end"
 
 
 def test_texts_that_are_too_long(path):
     change(path, heap(path) + 8, struct.pack("<Q", 2**40))
     assert "texts of 1,099,511,627,776 bytes" in damage_of(path)
+
+
+def test_heaps_that_claim_to_overlap(path):
+    """Each is in order, but there are so many that looking through them would take for ever."""
+    header = b"GCOL\x01\x00\x00\x00" + struct.pack("<Q", 2**22)
+    free = struct.pack("<QQ", 0, 2**22 - 16)
+    for place in range(free_space(path) + 32, heap(path) + 4000, 64):
+        change(path, place, header + free)
+    path.write_bytes(path.read_bytes().ljust(2**23, b"\0"))
+    assert "texts of 1" in damage_of(path)
 
 
 def test_a_long_text_is_in_order(tmp_path):
