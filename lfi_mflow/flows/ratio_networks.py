@@ -7,8 +7,8 @@ of every event and the total one,
     Q(a, B; \theta) = (1 + a \cdot \theta)^2 + |B^T \theta|^2
 
 with B a triangular matrix: every polynomial that is nowhere negative, relative to its value at one
-point. What is to be learnt of an event are then a few numbers and no function of theta, which
-takes fewer events, and one call of the network for all theta.
+point. What is to be learnt of an event are then a few numbers and no function of theta, and the
+network is called once for all theta.
 
 References:
     | Parametrized classifiers for optimal EFT sensitivity
