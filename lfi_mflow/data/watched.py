@@ -26,7 +26,7 @@ from lfi_mflow.data.trust import obstacle_of
 
 __all__ = ["damage_of"]
 
-_HEAP = b"GCOL\x01\x00\x00\x00"
+_HEAP = b"GCOL\x01"  # three bytes follow that HDF5 does not look at
 _OBJECT = 8  # bytes before the size of an object, and before that of its heap
 _MOST_METADATA = 2**20
 _MOST_TEXT_BYTES = 2**27

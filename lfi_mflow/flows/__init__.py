@@ -8,7 +8,13 @@ from lfi_mflow.flows.flow import EncodedEvents, Flow, Reference
 from lfi_mflow.flows.free_form import FreeFormSettings
 from lfi_mflow.flows.latent import LatentFlow, LatentSettings
 from lfi_mflow.flows.manifold import ManifoldFlow
-from lfi_mflow.flows.model_file import Model, ModelMetadata, load_model, save_model
+from lfi_mflow.flows.model_file import (
+    Model,
+    ModelMetadata,
+    load_model,
+    save_model,
+    weights_digest,
+)
 from lfi_mflow.flows.presets import PRESETS, Preset, build_flow, get_preset
 from lfi_mflow.flows.pseudo_invertible import PseudoInvertibleEncoder
 from lfi_mflow.flows.ratio import Denominator, RatioEstimator
@@ -28,7 +34,9 @@ from lfi_mflow.flows.settings import (
     PieSettings,
     PrescribedSettings,
     RatioSettings,
+    TiltedSettings,
 )
+from lfi_mflow.flows.tilted import TiltedManifoldFlow
 
 __all__ = [
     "PRESETS",
@@ -65,9 +73,12 @@ __all__ = [
     "RatioSettings",
     "Reference",
     "RelaxedInjectiveFlow",
+    "TiltedManifoldFlow",
+    "TiltedSettings",
     "VariationalAutoencoder",
     "build_flow",
     "get_preset",
     "load_model",
     "save_model",
+    "weights_digest",
 ]

@@ -47,7 +47,7 @@ class AmbientFlow(Flow):
         self.latent = latent
         self.data_dim = len(standardisation.mean)
         self.latent_dim = len(latent.u_mean)
-        self.theta_dim = len(latent.theta_mean)
+        self.theta_dim = latent.theta_dim
         if self.latent_dim != self.data_dim:
             raise ConfigError(
                 f"n = d = {self.data_dim} in an ambient flow",

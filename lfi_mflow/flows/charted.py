@@ -32,7 +32,7 @@ class ChartedFlow(Flow, ABC):
         self.latent = latent
         self.data_dim = chart.data_dim
         self.latent_dim = chart.latent_dim
-        self.theta_dim = len(latent.theta_mean)
+        self.theta_dim = latent.theta_dim
 
     def encode(self, x: Tensor, theta: Tensor | None = None) -> Tensor:
         """Latents of events: (B, d) -> (B, n); theta (B, p) if the chart is conditional."""

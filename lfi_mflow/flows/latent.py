@@ -151,7 +151,7 @@ class LatentFlow(nn.Module):
         bins, order = settings.bins, torch.arange(latent_dim)
 
         def spline(index: int, context: int) -> zuko.lazy.LazyTransform:
-            return MaskedAutoregressiveTransform(
+            transform = MaskedAutoregressiveTransform(
                 latent_dim,
                 context,
                 order=order.flip(0) if index % 2 else order,
@@ -159,6 +159,10 @@ class LatentFlow(nn.Module):
                 shapes=[(bins,), (bins,), (bins - 1,)],
                 **network,
             )
+            if latent_dim + context == 1:  # zuko starts what has no network far from the identity
+                for values in transform.phi:
+                    nn.init.zeros_(values)
+            return transform
 
         # without parameters all are shared as they are
         shared = settings.shared if theta_dim else 0
@@ -174,6 +178,11 @@ class LatentFlow(nn.Module):
             **(network if theta_dim else {}),
         )
         self.flow = zuko.lazy.Flow(zuko.lazy.LazyComposedTransform(*splines), base)
+
+    @property
+    def theta_dim(self) -> int:
+        """Number of parameters that the density depends on."""
+        return len(self.theta_mean)
 
     @property
     def turns(self) -> bool:
@@ -201,12 +210,12 @@ class LatentFlow(nn.Module):
 
         Arguments:
             u: Latents, with shape (N, n).
-            theta: Parameters, with shape (N, p).
+            theta: Parameters, with shape (N, p); unused if it depends on none.
             weight: Weights >= 0 of the events, with shape (N,); None if all are equal.
         """
         if self.u_axes is not None:
             u = u @ self.u_axes
-        if theta.shape[-1]:  # torch warns about moments of nothing
+        if self.theta_dim:  # torch warns about moments of nothing
             mean, scale = _moments(theta, weight)
             self.theta_mean.copy_(mean)
             self.theta_scale.copy_(scale)
@@ -234,12 +243,16 @@ class LatentFlow(nn.Module):
 
     def log_prob(self, u: Tensor, theta: Tensor) -> Tensor:
         """Log-density with respect to du: (..., n), (..., p) -> (...); leading shapes broadcast."""
-        if self.u_axes is not None:
-            u = u @ self.u_axes
-        standardised = (u - self._centre(theta)) / self.u_scale
-        log_prob = self._given(theta).log_prob(standardised) - self.u_scale.log().sum()
+        log_prob = self._given(theta).log_prob(self.coordinates(u, theta))
+        log_prob = log_prob - self.u_scale.log().sum()
         # without parameters nothing in zuko knows the shape of theta
         return log_prob.expand(torch.broadcast_shapes(u.shape[:-1], theta.shape[:-1]))
+
+    def coordinates(self, u: Tensor, theta: Tensor) -> Tensor:
+        """Standardised latents, along the axes of the splines: (..., n), (..., p) -> (..., n)."""
+        if self.u_axes is not None:
+            u = u @ self.u_axes
+        return (u - self._centre(theta)) / self.u_scale
 
     def sample(self, theta: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Draw one latent per row of theta: (B, p) -> (B, n)."""
@@ -275,7 +288,7 @@ class LatentFlow(nn.Module):
 
     def _given(self, theta: Tensor) -> zuko.distributions.NormalizingFlow:
         """Return the standardised density at theta."""
-        if not len(self.theta_mean):
+        if not self.theta_dim:
             return self.flow()
         return self.flow(self._standardised(theta))
 

@@ -9,6 +9,7 @@ from lfi_mflow.charts import (
     AtlasChart,
     AutoencoderChart,
     ConformalChart,
+    CouplingChart,
     EncodedChart,
     HypersurfaceChart,
     Standardisation,
@@ -18,8 +19,10 @@ from lfi_mflow.flows.atlas import AtlasFlow, AtlasFlowSettings
 from lfi_mflow.flows.atlas_latent import AtlasLatent
 from lfi_mflow.flows.flow import Flow
 from lfi_mflow.flows.free_form import FreeFormSettings, build_free_form
+from lfi_mflow.flows.latent import LatentFlow
 from lfi_mflow.flows.manifold import ManifoldFlow
 from lfi_mflow.flows.preset import Preset, coupling_chart, latent_flow
+from lfi_mflow.flows.ratio_networks import QuadraticRatio
 from lfi_mflow.flows.relaxed import RelaxedInjectiveFlow
 from lfi_mflow.flows.settings import (
     AutoencoderSettings,
@@ -29,7 +32,9 @@ from lfi_mflow.flows.settings import (
     HypersurfaceSettings,
     ManifoldSettings,
     PrescribedSettings,
+    TiltedSettings,
 )
+from lfi_mflow.flows.tilted import TiltedManifoldFlow
 
 __all__ = ["MANIFOLD_PRESETS"]
 
@@ -70,6 +75,17 @@ def _me_flow(dimensions: Dimensions, settings: EncodedSettings) -> Flow:
         Standardisation(dimensions.data),
         EncodedChart(dimensions.data, dimensions.latent, settings.chart, settings.encoder),
         latent_flow(dimensions, settings),
+    )
+
+
+def _mr_flow(dimensions: Dimensions, settings: TiltedSettings) -> Flow:
+    """Build an M_r-flow: as the M-flow, with a ratio that says what depends on theta."""
+    d, n, p = dimensions.data, dimensions.latent, dimensions.theta
+    return TiltedManifoldFlow(
+        Standardisation(d),
+        CouplingChart(d, n, settings.chart, 0),
+        LatentFlow(n, 0, settings.latent),
+        QuadraticRatio(n, p, settings.ratio),
     )
 
 
@@ -155,6 +171,17 @@ MANIFOLD_PRESETS: tuple[Preset[Any], ...] = (
         ),
         settings=EncodedSettings,
         build=_me_flow,
+    ),
+    Preset(
+        name="mr-flow",
+        summary="M-flow of the events of all theta, and a ratio quadratic in theta",
+        limits="densities that are quadratic in theta, up to a factor: effective field theories",
+        reference="hausdorff",
+        source="Gao et al. 2020, arXiv:1912.00589; Chen et al. 2020, arXiv:2007.10356",
+        algorithms=("tilted", "tilted-scandal", "chart"),
+        settings=TiltedSettings,
+        build=_mr_flow,
+        charts_of=("m-flow",),
     ),
     Preset(
         name="pae",

@@ -28,7 +28,7 @@ from lfi_mflow.flows.flow import Flow
 from lfi_mflow.flows.presets import build_flow, get_preset
 from lfi_mflow.flows.settings import Dimensions
 
-__all__ = ["Model", "ModelMetadata", "load_model", "save_model"]
+__all__ = ["Model", "ModelMetadata", "load_model", "save_model", "weights_digest"]
 
 SCHEMA_VERSION = 1
 _KEY = "lfi_mflow"
@@ -177,6 +177,11 @@ def _read_header(metadata: Mapping[str, str], path: Path) -> dict[str, Any]:
             "train the model again with this version of lfi-mflow",
         )
     return header
+
+
+def weights_digest(flow: Flow) -> str:
+    """Return the SHA-256 of the weights and of all that is fitted beside them."""
+    return _digest("", flow.state_dict())
 
 
 def _digest(text: str, tensors: Mapping[str, torch.Tensor]) -> str:

@@ -30,6 +30,7 @@ class Preset(Generic[S]):
         settings: The class of its settings.
         build: Makes the flow for given dimensions and settings.
         ambient: Whether it fills the feature space, n = d, instead of learning a manifold.
+        charts_of: Names of other presets whose trained charts it can take.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Preset(Generic[S]):
     settings: type[S]
     build: Callable[[Dimensions, S], Flow]
     ambient: bool = False
+    charts_of: tuple[str, ...] = ()
 
 
 def latent_flow(dimensions: Dimensions, settings: FlowSettings) -> LatentFlow:

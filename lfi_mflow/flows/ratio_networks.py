@@ -65,7 +65,8 @@ class QuadraticRatio(nn.Module):
         self.register_buffer("places", places, persistent=False)
         start = torch.cat([torch.zeros(theta_dim), _START * (places[0] == places[1])])
         self.register_buffer("start", start, persistent=False)
-        self.total = nn.Parameter(start.clone())
+        # nothing to be learnt without parameters
+        self.total = nn.Parameter(start.clone(), requires_grad=theta_dim > 0)
         self.network = ResidualNetwork(data_dim, 1 + len(start), size.hidden, size.blocks)
 
     def forward(self, z: Tensor, theta: Tensor) -> Tensor:
@@ -74,12 +75,49 @@ class QuadraticRatio(nn.Module):
         event = self._log_polynomial(self.start + said[..., 1:], theta)
         return said[..., 0] + event - self._log_polynomial(self.total, theta)
 
+    @torch.no_grad()
+    def moments(self, z: Tensor) -> Tensor:
+        r"""The matrices of events whose quadratic forms are r times its denominator.
+
+        .. math:: M = e^{c} \left[ {1 \choose a} {1 \choose a}^T
+            + {0 \choose B} {0 \choose B}^T \right]
+
+        Arguments:
+            z: Events, with shape (..., d).
+
+        Returns:
+            M, with shape (..., 1 + p, 1 + p).
+        """
+        said = self.network(z)
+        a, b = self._coefficients(self.start + said[..., 1:])
+        first = torch.cat([a.new_ones(*a.shape[:-1], 1), a], dim=-1).unsqueeze(-1)
+        rows = torch.cat([first, nn.functional.pad(b, (0, 0, 1, 0))], dim=-1)
+        return said[..., 0].exp()[..., None, None] * rows @ rows.mT
+
+    @torch.no_grad()
+    def normalise(self, mean: Tensor) -> None:
+        """Make the average of r one at all theta, over events of which M is known on average.
+
+        Arguments:
+            mean: The average of :meth:`moments`, with shape (1 + p, 1 + p).
+        """
+        norm, a = mean[0, 0], mean[1:, 0] / mean[0, 0]
+        # The Schur complement: positive, unless what all events say of theta is the same.
+        b = torch.linalg.cholesky(mean[1:, 1:] / norm - torch.outer(a, a))
+        self.total.copy_(torch.cat([a, b[self.places[0], self.places[1]]]))
+        self.network.last.bias[0] -= norm.log()
+
+    def _coefficients(self, entries: Tensor) -> tuple[Tensor, Tensor]:
+        """Part a and the rows of B: (..., p + p (p + 1) / 2) -> (..., p), (..., p, p)."""
+        p = self.theta_dim
+        a, rows = entries.split([p, len(self.places[0])], dim=-1)
+        b = rows.new_zeros(*rows.shape[:-1], p, p)
+        b[..., self.places[0], self.places[1]] = rows
+        return a, b
+
     def _log_polynomial(self, coefficients: Tensor, theta: Tensor) -> Tensor:
         """Log Q of a and the rows of B: (..., p + p (p + 1) / 2), (..., p) -> (...)."""
-        p = self.theta_dim
-        a, entries = coefficients.split([p, len(self.places[0])], dim=-1)
-        b = entries.new_zeros(*entries.shape[:-1], p, p)
-        b[..., self.places[0], self.places[1]] = entries
+        a, b = self._coefficients(coefficients)
         q = (1.0 + (a * theta).sum(dim=-1)).square()
         q = q + (theta.unsqueeze(-1) * b).sum(dim=-2).square().sum(dim=-1)
         return q.clamp_min(torch.finfo(q.dtype).tiny).log()

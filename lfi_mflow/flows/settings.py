@@ -30,6 +30,7 @@ __all__ = [
     "PieSettings",
     "PrescribedSettings",
     "RatioSettings",
+    "TiltedSettings",
 ]
 
 Dependence = Literal["free", "quadratic"]
@@ -203,6 +204,28 @@ class EncodedSettings(FlowSettings):
 
 
 @dataclass(frozen=True)
+class TiltedSettings(FlowSettings):
+    """The architecture of an M-flow whose density is tilted by a ratio.
+
+    Arguments:
+        chart: The coupling bijection of the chart.
+        latent: The latent flow, which does not depend on theta.
+        ratio: The network of the ratio.
+    """
+
+    chart: CouplingSettings = field(default_factory=CouplingSettings)
+    latent: LatentSettings = field(default_factory=LatentSettings)
+    ratio: NetworkSettings = field(default_factory=NetworkSettings)
+
+    def least_elements(self, dimensions: Dimensions) -> int:
+        """Return a lower bound of the number of weights."""
+        n = dimensions.latent
+        chart = self.chart.least_elements(dimensions.data, n)
+        ratio = self.ratio.least_elements(n, quadratic_outputs(dimensions.theta))
+        return chart + self.latent.least_elements(n, 0) + ratio
+
+
+@dataclass(frozen=True)
 class AutoencoderSettings(FlowSettings):
     """The architecture of a probabilistic autoencoder.
 
@@ -304,4 +327,9 @@ class RatioSettings(ModelSettings):
         d, p = dimensions.data, dimensions.theta
         if self.dependence == "free":
             return self.network.least_elements(d + p, 1)
-        return self.network.least_elements(d, 1 + p * (p + 3) // 2)
+        return self.network.least_elements(d, quadratic_outputs(p))
+
+
+def quadratic_outputs(p: int) -> int:
+    """Return how many numbers a quadratic ratio in p parameters takes of an event."""
+    return 1 + p * (p + 3) // 2

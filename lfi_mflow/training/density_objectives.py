@@ -141,5 +141,11 @@ def _check_latents(flow: Flow, purpose: str) -> None:
             "a conditional one",
             f"choose a model that has such a chart, or train without {purpose}",
         )
+    if flow.latent.theta_dim < flow.theta_dim:
+        raise ConfigError(
+            f"a density that depends on theta, for {purpose}",
+            "one that does not, but for its ratio",
+            "train the ratio with it, or choose a model without one",
+        )
     if not flow.theta_dim:
         raise ConfigError(f"parameters, for {purpose}", "none", f"train without {purpose}")

@@ -199,7 +199,10 @@ class _PhaseRun:
         self.seed, self.progress = seed, progress
         self.objective = phase.minimises
         # once: later phases go on from what earlier ones have learnt
-        self.begins = all(p.minimises.part == "chart" for p in phases[:index])
+        before = {p.minimises.part for p in phases[:index]}
+        self.begins = before <= (
+            {"chart", "latent"} if self.objective.part == "ratio" else {"chart"}
+        )
         self.part = trained_part(flow, self.objective.part)
         self.optimiser = OPTIMISERS[phase.optimiser](
             self.part.parameters(), phase.learning_rate, phase.momentum, phase.weight_decay
@@ -240,6 +243,7 @@ class _PhaseRun:
             if checkpoints is not None and self.ranks.leads:
                 checkpoints.save(self._state())
         self.part.load_state_dict(self.best)
+        self.objective.end(self.flow)
 
     def _run_epoch(self, epoch: int) -> None:
         """Train for one epoch and record its losses."""

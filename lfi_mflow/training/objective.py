@@ -17,7 +17,7 @@ from torch import Tensor
 
 from lfi_mflow.charts import Chart
 from lfi_mflow.errors import ConfigError
-from lfi_mflow.flows import Flow
+from lfi_mflow.flows import Flow, TiltedManifoldFlow
 from lfi_mflow.training.events import Batch
 
 __all__ = [
@@ -28,10 +28,11 @@ __all__ = [
     "check_positive",
     "one_chart_of",
     "standardise_latent",
+    "tilted",
     "value_and_score",
 ]
 
-Part = Literal["chart", "latent", "all"]
+Part = Literal["chart", "latent", "ratio", "all"]
 Measures = Literal["loss", "surrogate"]
 
 
@@ -69,7 +70,7 @@ class Objective(ABC):
         """Fit what is fitted and not trained, on some prepared events.
 
         It is called before the first step of the first phase that trains the latent
-        density, and not again in later ones: what has been trained would be lost.
+        density, or a ratio, and not again in later ones: what has been trained would be lost.
         """
 
     @abstractmethod
@@ -78,6 +79,9 @@ class Objective(ABC):
 
     def after_step(self, flow: Flow, batch: Batch) -> None:  # noqa: B027 - few have it
         """Move what follows the training events without a gradient, after each step."""
+
+    def end(self, flow: Flow) -> None:  # noqa: B027 - few have it
+        """Fit what follows from the trained weights, once the phase has found them."""
 
     def validate(self, flow: Flow, batch: Batch, generator: torch.Generator) -> dict[str, Tensor]:
         """What is recorded of validation events, each with shape (B,).
@@ -115,6 +119,21 @@ def one_chart_of(flow: Flow) -> Chart:
             "a model with one chart", "one with an atlas", "choose another model or objective"
         )
     return chart
+
+
+def tilted(flow: Flow) -> TiltedManifoldFlow:
+    """Return the flow if a ratio tilts its density.
+
+    Raises:
+        ConfigError: If it has none.
+    """
+    if not isinstance(flow, TiltedManifoldFlow):
+        raise ConfigError(
+            "a density that is tilted by a ratio",
+            f"one that is not ({type(flow).__name__})",
+            "choose a model that has one, as mr-flow",
+        )
+    return flow
 
 
 @torch.no_grad()

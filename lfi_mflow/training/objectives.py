@@ -12,7 +12,12 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from lfi_mflow.errors import ConfigError
-from lfi_mflow.flows import Flow, GenerativeAdversarialNetwork, VariationalAutoencoder
+from lfi_mflow.flows import (
+    Flow,
+    GenerativeAdversarialNetwork,
+    TiltedManifoldFlow,
+    VariationalAutoencoder,
+)
 from lfi_mflow.geometry import sinkhorn_divergence
 from lfi_mflow.training.atlas_objectives import Membership, VectorQuantisation
 from lfi_mflow.training.density_objectives import (
@@ -39,8 +44,10 @@ from lfi_mflow.training.objective import (
     check_positive,
     one_chart_of,
     standardise_latent,
+    tilted,
 )
 from lfi_mflow.training.ratio_objectives import Alice, Alices, BalancedNre, NreA, NreC
+from lfi_mflow.training.tilt_objectives import NoiseContrast, NoiseContrastScandal
 
 __all__ = [
     "OBJECTIVES",
@@ -52,6 +59,8 @@ __all__ = [
     "LatentLikelihood",
     "Likelihood",
     "Membership",
+    "NoiseContrast",
+    "NoiseContrastScandal",
     "NormalisedAutoencoder",
     "Objective",
     "Part",
@@ -221,6 +230,8 @@ OBJECTIVES: Mapping[str, type[Objective]] = {
     "bnre": BalancedNre,
     "alice": Alice,
     "alices": Alices,
+    "noise-contrast": NoiseContrast,
+    "noise-contrast-scandal": NoiseContrastScandal,
 }
 """The objectives by the names they have in configuration files."""
 
@@ -233,6 +244,14 @@ def trained_part(flow: Flow, part: Part) -> nn.Module:
     """
     if part == "latent":
         return flow.latent
+    if part == "ratio":
+        return tilted(flow).ratio
+    if part == "all" and isinstance(flow, TiltedManifoldFlow):
+        raise ConfigError(
+            "phases that train chart, density and ratio one after the other",
+            "one that trains all at once",
+            "choose another objective, or choose a model without a ratio, as m-flow",
+        )
     module = flow if part == "all" else chart_of(flow)
     if next(module.parameters(), None) is None:
         raise ConfigError(

@@ -44,6 +44,8 @@ __all__ = [
     "scandal",
     "sequential",
     "simultaneous",
+    "tilted",
+    "tilted_scandal",
     "transport",
     "transport_alternating",
 ]
@@ -269,6 +271,22 @@ def atlas_scandal(
     return *charts, dataclasses.replace(density, objective="scandal")
 
 
+def tilted(
+    chart_epochs: int = 20, latent_epochs: int = 15, ratio_epochs: int = 10, batch_size: int = 500
+) -> tuple[Phase, ...]:
+    """Return sequential training, then that of the ratio that tilts the density."""
+    ratio = Phase("ratio", "noise-contrast", ratio_epochs, batch_size, RATIO_RATE)
+    return *sequential(chart_epochs, latent_epochs, batch_size), ratio
+
+
+def tilted_scandal(
+    chart_epochs: int = 20, latent_epochs: int = 15, ratio_epochs: int = 10, batch_size: int = 500
+) -> tuple[Phase, ...]:
+    """Return training as :func:`tilted`, with the simulator's joint score in the last phase."""
+    *before, ratio = tilted(chart_epochs, latent_epochs, ratio_epochs, batch_size)
+    return *before, dataclasses.replace(ratio, objective="noise-contrast-scandal")
+
+
 def elbo(epochs: int = 30, batch_size: int = 500) -> tuple[Phase, ...]:
     """Return training of a variational autoencoder."""
     return (Phase("elbo", "elbo", epochs, batch_size, ALL_RATE),)
@@ -315,6 +333,8 @@ ALGORITHMS: Mapping[str, Callable[[], tuple[Phase, ...]]] = {
     "density-scandal": density_scandal,
     "transport": transport,
     "transport-alternating": transport_alternating,
+    "tilted": tilted,
+    "tilted-scandal": tilted_scandal,
     "elbo": elbo,
     "adversarial": adversarial,
     "free-form": free_form,

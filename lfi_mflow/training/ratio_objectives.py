@@ -46,7 +46,15 @@ from lfi_mflow.flows import Denominator, Flow, RatioEstimator
 from lfi_mflow.training.events import Batch
 from lfi_mflow.training.objective import Objective, check_positive, value_and_score
 
-__all__ = ["Alice", "Alices", "BalancedNre", "NreA", "NreC"]
+__all__ = [
+    "Alice",
+    "Alices",
+    "BalancedNre",
+    "NreA",
+    "NreC",
+    "cross_entropy_of_choice",
+    "other_rows",
+]
 
 _LEAST_SHARE = 0.01  # of the events, that count as events of the reference
 
@@ -198,13 +206,8 @@ class NreC(_Contrastive):
 
     def criterion(self, joint: Tensor, marginal: Tensor, weight: Tensor | None) -> Tensor:
         """Cross-entropy of each event: (B,), (B, K) -> (B,)."""
-        log_gamma, log_classes = math.log(self.gamma), math.log(self.classes)
-        none = joint.new_full((len(joint), 1), log_classes)
-        others = torch.cat([log_gamma + marginal, none], dim=-1).logsumexp(dim=-1)
-        own = log_gamma + joint[:, None]
-        among = torch.cat([own, log_gamma + marginal[:, :-1], none], dim=-1).logsumexp(dim=-1)
-        odds = self.gamma / (1 + self.gamma)
-        return (1 - odds) * (others - log_classes) + odds * (among - own[:, 0])
+        among = torch.cat([joint[:, None], marginal[:, :-1]], dim=-1)
+        return cross_entropy_of_choice(among, marginal, self.gamma)
 
 
 @dataclass(frozen=True)
@@ -281,6 +284,28 @@ class Alices(Alice):
         )
         penalty = self.alpha * (score - batch.score).square().sum(dim=-1)
         return self.criterion(log_ratio, batch) + penalty
+
+
+def cross_entropy_of_choice(made: Tensor, not_made: Tensor, gamma: float) -> Tensor:
+    """Cross-entropy of the choice among K theta or none, as NRE-C has it.
+
+    Arguments:
+        made: Log-ratios of events at their own theta, the first, and K - 1 others: (B, K).
+        not_made: Log-ratios of events of the denominator at K theta: (B, K).
+        gamma: Odds that one of them did make the event.
+
+    Returns:
+        Loss of each row, with shape (B,).
+    """
+    log_gamma, log_classes = math.log(gamma), math.log(made.shape[-1])
+    none = made.new_full((len(made), 1), log_classes)
+    any_made, any_not = (
+        torch.cat([log_gamma + log_ratio, none], dim=-1).logsumexp(dim=-1)
+        for log_ratio in (made, not_made)
+    )
+    odds = gamma / (1 + gamma)
+    own = log_gamma + made[:, 0]
+    return (1 - odds) * (any_not - log_classes) + odds * (any_made - own)
 
 
 def other_rows(

@@ -20,6 +20,7 @@ from lfi_mflow.flows import (
     ModelMetadata,
     build_flow,
     get_preset,
+    weights_digest,
 )
 from lfi_mflow.provenance import provenance
 from lfi_mflow.training.checkpoint import CheckpointFile
@@ -185,7 +186,7 @@ def train_model(  # noqa: PLR0913 - two models may be given, by keyword
         weights = check_weights(file, config.schedule)
         dimensions = _dimensions(file, config)
         given = {"chart_of": chart_of, "score_of": score_of}
-        taken = {name: model.metadata.digest for name, model in given.items() if model is not None}
+        taken = {name: weights_digest(model.flow) for name, model in given.items() if model}
         run = {"configuration": _run_table(config), "events": file.digest, **taken}
         flow = _initial_flow(config, dimensions, chart_of).to(device)
         unused = set() if weights is None or weights.used else {"weight"}
@@ -289,7 +290,7 @@ def _initial_flow(config: RunConfig, dimensions: Dimensions, chart_of: Model | N
         torch.manual_seed(config.seed)
         flow = build_flow(config.model, dimensions, config.settings)
     if chart_of is not None:
-        return take_chart(flow, chart_of)
+        return take_chart(flow, chart_of, config.schedule)
     return flow.to(_DTYPES[config.precision])
 
 

@@ -67,6 +67,12 @@ def test_free_space_of_no_size(path):
     assert damage_of(path) == "strings without an end"
 
 
+def test_bytes_of_a_heap_that_the_library_ignores(path):
+    change(path, free_space(path) + 8, bytes(8))
+    change(path, heap(path) + 5, b"\0\0\x80")
+    assert damage_of(path) == "strings without an end"
+
+
 def test_texts_that_are_too_long(path):
     change(path, heap(path) + 8, struct.pack("<Q", 2**40))
     assert "texts of 1,099,511,627,776 bytes" in damage_of(path)

@@ -18,6 +18,7 @@ from lfi_mflow.flows import (
     Flow,
     Model,
     ModelMetadata,
+    TiltedManifoldFlow,
     build_flow,
     load_model,
     save_model,
@@ -62,13 +63,14 @@ AUTOENCODER = {"encoder": SMALL_NETWORK, "decoder": SMALL_NETWORK, "latent": SMA
 SMALL_IMAGE = {"height": 3, "width": 2, "channels": 2, "filters": 8, "levels": 1}
 SURROGATES = {"free-form", "nae", "rectangular"}
 NEEDS_DENSITY = {"likelihood", "penalised-likelihood"} | SURROGATES
-TELLS_THETA_APART = {"scandal", "contrastive-likelihood"}
+TELLS_THETA_APART = {"scandal", "contrastive-likelihood", "noise-contrast-scandal"}
 CLASSIFIERS, JOINT_RATIOS = {"nre-a", "nre-c", "bnre"}, {"alice", "alices"}
 RATIOS = CLASSIFIERS | JOINT_RATIOS
 # what the models have for themselves that flows are compared with
 ATLAS = {"vector-quantisation", "membership"}
 CHART = {"reconstruction", "distance"}
-CONTRASTS = {"elbo", "adversarial"} | RATIOS | ATLAS
+TILTS = {"noise-contrast", "noise-contrast-scandal"}
+CONTRASTS = {"elbo", "adversarial"} | RATIOS | ATLAS | TILTS
 NO_RATIO = set(OBJECTIVES) - RATIOS
 
 RATIO_DIMS = [(2, 2, 1), (4, 4, 2)]
@@ -97,6 +99,11 @@ FLOWS = {
             "likelihood": ("chart.bijection.layers.5.bias",),
             "transport": ("chart.encoder.",),
         },
+    ),
+    "mr-flow": FlowCase(
+        {"chart": SMALL_CHART, "latent": SMALL_LATENT, "ratio": SMALL_NETWORK},
+        [(3, 2, 1), (3, 1, 2), (4, 1, 0), (5, 3, 2)],
+        refuses=set(OBJECTIVES) - CHART - {"latent-likelihood"} - TILTS,
     ),
     "pae": FlowCase(
         AUTOENCODER,
@@ -130,7 +137,7 @@ FLOWS = {
     "vq-flow": FlowCase(
         {"quantiser": SMALL_QUANTISER, "chart": SMALL_ATLAS, "latent": SMALL_LATENT},
         MANIFOLDS,
-        refuses=RATIOS | SURROGATES | {"elbo", "adversarial", "transport"},
+        refuses=RATIOS | TILTS | SURROGATES | {"elbo", "adversarial", "transport"},
         unmoved={
             **dict.fromkeys(OBJECTIVES, ("chart.quantiser.",)),
             "vector-quantisation": ("chart.layers.",),
@@ -143,7 +150,7 @@ FLOWS = {
             "latent": SMALL_LATENT,
         },
         [(3, 2, 1)],
-        refuses=RATIOS | SURROGATES | {"elbo", "adversarial", "transport"},
+        refuses=RATIOS | TILTS | SURROGATES | {"elbo", "adversarial", "transport"},
         unmoved={
             **dict.fromkeys(OBJECTIVES, ("chart.quantiser.",)),
             "vector-quantisation": ("chart.layers.", "chart.features"),
@@ -171,7 +178,7 @@ FLOWS = {
         AUTOENCODER,
         MANIFOLDS,
         exact_left_inverse=False,
-        refuses=NEEDS_DENSITY | RATIOS | ATLAS | {"adversarial"},
+        refuses=NEEDS_DENSITY | RATIOS | TILTS | ATLAS | {"adversarial"},
         unmoved={"transport": ("chart.encoder.", "log_spread.", "log_noise")},
     ),
     "gan": FlowCase(
@@ -180,6 +187,7 @@ FLOWS = {
         exact_left_inverse=False,
         refuses=NEEDS_DENSITY
         | RATIOS
+        | TILTS
         | ATLAS
         | CHART
         | TELLS_THETA_APART
@@ -246,6 +254,9 @@ def make_flow(perturb, scaling):
             flow.recalibrate(0.8, 0.1)
         else:
             flow.latent.standardise(u, theta)
+        if isinstance(flow, TiltedManifoldFlow):
+            flow.standardise_theta(theta)
+            flow.normalise(torch.Generator().manual_seed(0), draws=2**18)
         if flow.conditional:
             flow.chart.standardise_theta(torch.full((dims[2],), 1.4), torch.full((dims[2],), 0.9))
         return flow.to(dtype).eval()
@@ -564,7 +575,11 @@ def test_gradients_reach_exactly_the_part_that_trains(make_flow, name, dims, obj
     losses.sum().backward()
     touched = {key for key, value in flow.named_parameters() if value.grad is not None}
     part = "" if objective.part == "all" else f"{objective.part}."
-    trained = {key for key, _ in flow.named_parameters() if key.startswith(part)}
+    trained = {
+        key
+        for key, value in flow.named_parameters()
+        if key.startswith(part) and value.requires_grad
+    }
     assert touched <= trained
     sizes = {key: flow.get_parameter(key).grad.abs().max().item() for key in touched}
     rounding = 1e-11 * max(sizes.values())

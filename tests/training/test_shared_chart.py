@@ -11,6 +11,7 @@ from lfi_mflow.flows import Dimensions, Model, ModelMetadata, build_flow
 from lfi_mflow.simulation import Observable, Parameter
 from lfi_mflow.training import Phase, RunConfig, density_only
 from lfi_mflow.training.objectives import trained_part
+from lfi_mflow.training.phases import density
 from lfi_mflow.training.shared_chart import check_shared, take_chart
 
 SETTINGS = {
@@ -50,7 +51,7 @@ def test_phases_and_latent_settings_of_the_configuration_are_kept(model):
     config = density_only(model, RunConfig(phases=phases, settings={"latent": latent}))
     assert config.schedule == phases[1:]
     assert config.settings == {"chart": SETTINGS["chart"], "latent": latent}
-    with pytest.raises(ConfigError, match="a phase that trains the latent density"):
+    with pytest.raises(ConfigError, match="a phase that trains the density"):
         density_only(model, RunConfig(phases=phases[:1]))
 
 
@@ -58,11 +59,12 @@ def test_the_precision_is_that_of_the_model(model):
     model.flow.double()
     config = density_only(model, RunConfig())
     assert config.precision == "double"
-    assert next(take_chart(make_flow(2), model).latent.parameters()).dtype == torch.float64
+    flow = take_chart(make_flow(2), model, density())
+    assert next(flow.latent.parameters()).dtype == torch.float64
 
 
 def test_chart_and_standardisation_are_taken_to_the_bit(model):
-    flow = take_chart(make_flow(2, p=0), model)
+    flow = take_chart(make_flow(2, p=0), model, density())
     for name in ("chart", "standardisation"):
         taken, given = (getattr(f, name).state_dict() for f in (flow, model.flow))
         assert all(torch.equal(taken[key], given[key]) for key in given)
@@ -70,6 +72,40 @@ def test_chart_and_standardisation_are_taken_to_the_bit(model):
     assert flow.chart.prescribed
     assert not model.flow.chart.prescribed
     assert trained_part(flow, "latent") is flow.latent
+
+
+RATIO = Phase("ratio", "noise-contrast", 2)
+
+
+def test_a_model_with_a_ratio_takes_the_chart_of_one_without(model):
+    density_phase = Phase("latent", "latent-likelihood", 3)
+    given = {"chart": {"layers": 5}, "ratio": {"hidden": 8, "blocks": 1}}
+    config = RunConfig(model="mr-flow", settings=given, phases=(density_phase, RATIO))
+    config = density_only(model, config)
+    assert (config.model, config.schedule) == ("mr-flow", (density_phase, RATIO))
+    assert config.settings == {"chart": SETTINGS["chart"], "ratio": given["ratio"]}
+    default = density_only(model, RunConfig(model="mr-flow"))
+    assert [phase.minimises.part for phase in default.schedule] == ["latent", "ratio"]
+    flow = build_flow("mr-flow", Dimensions(3, 2, 1), config.settings)
+    flow = take_chart(flow, model, config.schedule)
+    assert torch.equal(flow.standardisation.mean, model.flow.standardisation.mean)
+
+
+def test_a_ratio_alone_takes_the_density_too(model):
+    torch.manual_seed(4)
+    lender = build_flow("mr-flow", Dimensions(3, 2, 1), SETTINGS)
+    metadata = dataclasses.replace(model.metadata, preset="mr-flow")
+    settings = {"latent": {"hidden": 64}, "ratio": {"hidden": 8, "blocks": 1}}
+    config = RunConfig(model="mr-flow", settings=settings, phases=(RATIO,))
+    config = density_only(Model(lender, metadata), config)
+    assert config.settings == {**SETTINGS, "ratio": settings["ratio"]}
+    torch.manual_seed(5)
+    flow = build_flow("mr-flow", Dimensions(3, 2, 1), config.settings)
+    flow = take_chart(flow, Model(lender, metadata), config.schedule)
+    taken, given = (f.latent.state_dict() for f in (flow, lender))
+    assert all(torch.equal(taken[key], given[key]) for key in given)
+    with pytest.raises(ConfigError, match=r"a model whose density is trained.*the preset m-flow"):
+        density_only(model, RunConfig(model="mr-flow", phases=(RATIO,)))
 
 
 def test_other_observables_and_conditional_charts_are_refused(model, tmp_path):

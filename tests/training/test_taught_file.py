@@ -1,12 +1,14 @@
 """The score of a ratio estimator in the place of the joint score of a simulator."""
 
+import copy
 import dataclasses
 
 import numpy as np
 import pytest
 import torch
 
-from lfi_mflow.errors import ConfigError, DataError, ModelMismatchError
+from lfi_mflow.errors import ConfigError, DataError, Interrupted, ModelMismatchError
+from lfi_mflow.flows import weights_digest
 from lfi_mflow.simulation import Observable
 from lfi_mflow.training import RunConfig, StreamedEvents, train_model
 from lfi_mflow.training.taught_file import TaughtFile
@@ -52,9 +54,26 @@ def test_it_is_near_the_score_of_the_simulator(path, teacher):
 
 def test_a_density_learns_it(path, teacher, scandal):
     model = train_model(path, scandal, score_of=teacher)
-    assert model.metadata.training["score_of"] == teacher.metadata.digest
+    assert model.metadata.training["score_of"] == weights_digest(teacher.flow)
     with pytest.raises(DataError, match=r"a joint score .*--score-of"):
         train_model(path, scandal)
+
+
+def test_a_run_goes_on_with_its_own_teacher_alone(path, teacher, scandal, tmp_path):
+    """Not with another one that was trained with the same events."""
+    checkpoint = tmp_path / "checkpoint"
+
+    def stop(progress):
+        if progress.phase == scandal.phases[-1].name:
+            raise KeyboardInterrupt
+
+    with pytest.raises(Interrupted):
+        train_model(path, scandal, score_of=teacher, checkpoint=checkpoint, progress=stop)
+    other = copy.deepcopy(teacher)
+    other.flow.recalibrate(0.5, 0.0)
+    with pytest.raises(ConfigError, match="checkpoint"):
+        train_model(path, scandal, score_of=other, checkpoint=checkpoint)
+    train_model(path, scandal, score_of=teacher, checkpoint=checkpoint)
 
 
 def test_streamed_events_have_it_too(path, teacher):
