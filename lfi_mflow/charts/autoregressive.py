@@ -5,7 +5,8 @@ the coordinates one after the other, and the usual way is to call the whole netw
 times, each time for one more coordinate. But a hidden unit that sees no further than
 :math:`x_{<i}` is final as soon as these are known. Here each unit is computed once, in the
 step in which its inputs are complete, and each spline is inverted once: n small steps that add
-up to one call.
+up to one call. Coordinates of one place are found in one step: where there are two places, it is
+a coupling layer, and they are two steps.
 
 References:
     | Masked Autoregressive Flow for Density Estimation (Papamakarios et al., 2017)
@@ -37,7 +38,7 @@ class MaskedAutoregressiveTransform(zuko.flows.MaskedAutoregressiveTransform):  
     Arguments:
         features: The number n of coordinates.
         context: The number p of parameters.
-        order: The place of each coordinate, with shape (n,).
+        order: The place of each coordinate, with shape (n,): y_i depends on those before.
         kwargs: The univariate transform and the network, see
             :class:`zuko.flows.MaskedAutoregressiveTransform`.
     """
@@ -49,7 +50,8 @@ class MaskedAutoregressiveTransform(zuko.flows.MaskedAutoregressiveTransform):  
         for layer in self._layers[:-1]:
             needs.append((layer.mask * needs[-1]).amax(dim=1))
         self._sorting = [torch.argsort(need, stable=True) for need in needs]
-        self._turns = torch.argsort(order).tolist()
+        self._turns = torch.argsort(order, stable=True)
+        self._edges = [0, *order.bincount().cumsum(0).tolist()]
         self._known = [need.bincount(minlength=features).cumsum(0).tolist() for need in needs]
 
     @property
@@ -71,20 +73,23 @@ class MaskedAutoregressiveTransform(zuko.flows.MaskedAutoregressiveTransform):  
             for layer, (columns, rows) in zip(layers, pairwise(self._sorting), strict=True)
         ]
         weight, bias = (last.mask * last.weight)[:, self._sorting[-1]], last.bias
-        values = [c, *(c[..., :0] for _ in hidden)]
-        found = {}
-        for step, feature in enumerate(self._turns):
+        # and so do the coordinates, each with the rows of its spline
+        weight, bias = (v.unflatten(0, (-1, self.total))[self._turns] for v in (weight, bias))
+        y = y[..., self._turns]
+        values, found = [c, *(c[..., :0] for _ in hidden)], []
+        for step, (first, end) in enumerate(pairwise(self._edges)):
             for index, (w, b) in enumerate(hidden):
                 before, after = values[index], values[index + 1]
                 new = slice(after.shape[-1], self._known[index + 1][step])
                 said = F.linear(before, w[new, : before.shape[-1]], b[new])
                 values[index + 1] = torch.cat([after, self.hyper[1](said)], dim=-1)
-            rows = slice(feature * self.total, (feature + 1) * self.total)
-            phi = F.linear(values[-1], weight[rows, : values[-1].shape[-1]], bias[rows])
-            x = self.univariate(*unpack(phi, self.shapes)).inv(y[..., feature])
-            values[0] = torch.cat([values[0], x.unsqueeze(-1)], dim=-1)
-            found[feature] = x
-        return torch.stack([found[feature] for feature in sorted(found)], dim=-1)
+            known = weight[first:end, :, : values[-1].shape[-1]].flatten(0, 1)
+            phi = F.linear(values[-1], known, bias[first:end].flatten())
+            phi = unpack(phi.unflatten(-1, (end - first, self.total)), self.shapes)
+            x = self.univariate(*phi).inv(y[..., first:end])
+            values[0] = torch.cat([values[0], x], dim=-1)
+            found.append(x)
+        return torch.cat(found, dim=-1)[..., self._turns.argsort()]
 
 
 class _OnePass(AutoregressiveTransform):  # type: ignore[misc]  # no types

@@ -16,9 +16,9 @@ SHAPES = {"univariate": BinsFirstSpline, "shapes": [(4,), (4,), (3,)]}
 def layer():
     """A function that makes a transform of n coordinates and p parameters, in double precision."""
 
-    def make(n, p, *, hidden=(16, 16), flipped=False):
+    def make(n, p, *, hidden=(16, 16), order=None):
         torch.manual_seed(1)
-        order = torch.arange(n).flip(0) if flipped else torch.arange(n)
+        order = torch.arange(n) if order is None else torch.as_tensor(order)
         network = {"hidden_features": hidden, "activation": nn.SiLU}
         made = MaskedAutoregressiveTransform(n, p, order=order, **network, **SHAPES)
         return made.double()
@@ -30,7 +30,25 @@ def layer():
 @pytest.mark.parametrize("flipped", [False, True])
 @pytest.mark.parametrize(("n", "p"), [(2, 0), (2, 1), (7, 0), (7, 2), (14, 3)])
 def test_one_pass_finds_what_n_passes_find(layer, n, p, flipped, hidden):
-    made = layer(n, p, hidden=hidden, flipped=flipped)
+    order = torch.arange(n).flip(0) if flipped else torch.arange(n)
+    _check_the_inverse(layer(n, p, hidden=hidden, order=order), n, p)
+
+
+@pytest.mark.parametrize("order", [[0, 0, 0, 1, 1], [1, 1, 0, 0, 0], [2, 0, 1, 0, 2]])
+@pytest.mark.parametrize("p", [0, 2])
+def test_coordinates_of_one_place_are_found_together(layer, order, p):
+    made = layer(5, p, order=order)
+    _check_the_inverse(made, 5, p)
+    x = torch.randn(5, dtype=torch.float64, requires_grad=True)
+    y = made(torch.zeros(p, dtype=torch.float64) if p else None)(x)
+    for i in range(5):
+        (slope,) = torch.autograd.grad(y[i], x, retain_graph=True)
+        depends = {j for j in range(5) if slope[j] != 0}
+        assert depends == {i} | {j for j in range(5) if order[j] < order[i]}
+
+
+def _check_the_inverse(made, n, p):
+    """Compare the inverse in one pass with that in n passes, and with the transform."""
     transform = made(torch.randn(20, p, dtype=torch.float64) if p else None)
     y = 2.0 * torch.randn(20, n, dtype=torch.float64)
     x = transform.inv(y)

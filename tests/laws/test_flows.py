@@ -89,6 +89,12 @@ FLOWS = {
     "m-flow": FlowCase(
         {"chart": SMALL_CHART, "latent": SMALL_LATENT}, MANIFOLDS, refuses=CONTRASTS
     ),
+    "m-flow of couplings": FlowCase(
+        {"chart": SMALL_CHART, "latent": SMALL_LATENT | {"kind": "coupling"}},
+        [(3, 2, 1), (4, 1, 0), (5, 3, 2)],
+        refuses=CONTRASTS,
+        preset="m-flow",
+    ),
     "me-flow": FlowCase(
         {"chart": SMALL_CHART, "encoder": SMALL_NETWORK, "latent": SMALL_LATENT},
         MANIFOLDS,

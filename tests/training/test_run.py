@@ -49,7 +49,7 @@ def test_the_model_says_what_it_is(path, config, tmp_path):
     assert loaded.metadata.settings["chart"]["bins"] == 4
     assert loaded.metadata.training == about.training
     assert about.settings == loaded.metadata.settings
-    parts = {"transforms", "bins", "hidden", "components", "shared", "centre", "axes"}
+    parts = {"transforms", "bins", "hidden", "components", "shared", "centre", "axes", "kind"}
     assert set(about.settings["latent"]) == parts
 
 
