@@ -34,7 +34,7 @@ from lfi_mflow.flows.settings import (
     PrescribedSettings,
     TiltedSettings,
 )
-from lfi_mflow.flows.tilted import TiltedManifoldFlow
+from lfi_mflow.flows.tilted import MOST_MISSED, TiltedManifoldFlow
 
 __all__ = ["MANIFOLD_PRESETS"]
 
@@ -85,7 +85,7 @@ def _mr_flow(dimensions: Dimensions, settings: TiltedSettings) -> Flow:
         Standardisation(d),
         CouplingChart(d, n, settings.chart, 0),
         LatentFlow(n, 0, settings.latent),
-        QuadraticRatio(n, p, settings.ratio),
+        QuadraticRatio(n, p, settings.ratio, most=MOST_MISSED),
     )
 
 

@@ -17,7 +17,10 @@ References:
 
 from __future__ import annotations
 
+import math
+
 import torch
+import torch.nn.functional as F  # noqa: N812 - its usual name
 from torch import Tensor, nn
 
 from lfi_mflow.charts import NetworkSettings, ResidualNetwork
@@ -54,12 +57,16 @@ class QuadraticRatio(nn.Module):
         data_dim: Number d of observables.
         theta_dim: Number p of parameters.
         size: The size of the network for c, a and B.
+        most: What exp(c) stays below, larger than one; no bound by default.
     """
 
     places: Tensor
 
-    def __init__(self, data_dim: int, theta_dim: int, size: NetworkSettings) -> None:
+    def __init__(
+        self, data_dim: int, theta_dim: int, size: NetworkSettings, most: float = math.inf
+    ) -> None:
         super().__init__()
+        self.most = most
         self.theta_dim = theta_dim
         places = torch.tril_indices(theta_dim, theta_dim)
         self.register_buffer("places", places, persistent=False)
@@ -71,9 +78,9 @@ class QuadraticRatio(nn.Module):
 
     def forward(self, z: Tensor, theta: Tensor) -> Tensor:
         """Log r, zero at the start: (..., d), (..., p) -> (...); leading shapes broadcast."""
-        said = self.network(z)
-        event = self._log_polynomial(self.start + said[..., 1:], theta)
-        return said[..., 0] + event - self._log_polynomial(self.total, theta)
+        log_factor, coefficients = self._of_event(z)
+        event = self._log_polynomial(coefficients, theta)
+        return log_factor + event - self._log_polynomial(self.total, theta)
 
     @torch.no_grad()
     def moments(self, z: Tensor) -> Tensor:
@@ -88,15 +95,15 @@ class QuadraticRatio(nn.Module):
         Returns:
             M, with shape (..., 1 + p, 1 + p).
         """
-        said = self.network(z)
-        a, b = self._coefficients(self.start + said[..., 1:])
+        log_factor, coefficients = self._of_event(z)
+        a, b = self._coefficients(coefficients)
         first = torch.cat([a.new_ones(*a.shape[:-1], 1), a], dim=-1).unsqueeze(-1)
-        rows = torch.cat([first, nn.functional.pad(b, (0, 0, 1, 0))], dim=-1)
-        return said[..., 0].exp()[..., None, None] * rows @ rows.mT
+        rows = torch.cat([first, F.pad(b, (0, 0, 1, 0))], dim=-1)
+        return log_factor.exp()[..., None, None] * rows @ rows.mT
 
     @torch.no_grad()
-    def normalise(self, mean: Tensor) -> None:
-        """Make the average of r one at all theta, over events of which M is known on average.
+    def normalise(self, mean: Tensor) -> Tensor:
+        """Give the average of r the same value at all theta, and return its logarithm.
 
         Arguments:
             mean: The average of :meth:`moments`, with shape (1 + p, 1 + p).
@@ -105,7 +112,15 @@ class QuadraticRatio(nn.Module):
         # The Schur complement: positive, unless what all events say of theta is the same.
         b = torch.linalg.cholesky(mean[1:, 1:] / norm - torch.outer(a, a))
         self.total.copy_(torch.cat([a, b[self.places[0], self.places[1]]]))
-        self.network.last.bias[0] -= norm.log()
+        return norm.log()
+
+    def _of_event(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Log-factor c, and a and the rows of B: (..., d) -> (...), (..., p + p (p + 1) / 2)."""
+        said = self.network(z)
+        log_factor = said[..., 0]
+        if self.most < math.inf:  # softly, and zero stays zero
+            log_factor = math.log(self.most) - F.softplus(math.log(self.most - 1.0) - log_factor)
+        return log_factor, self.start + said[..., 1:]
 
     def _coefficients(self, entries: Tensor) -> tuple[Tensor, Tensor]:
         """Part a and the rows of B: (..., p + p (p + 1) / 2) -> (..., p), (..., p, p)."""

@@ -10,7 +10,11 @@ from lfi_mflow.flows.latent import LatentFlow
 from lfi_mflow.flows.manifold import ManifoldFlow
 from lfi_mflow.flows.ratio_networks import QuadraticRatio
 
-__all__ = ["TiltedManifoldFlow"]
+__all__ = ["MOST_MISSED", "TiltedManifoldFlow"]
+
+MOST_MISSED = 10.0
+"""How many times the density h a ratio can make of it, whatever theta does: where h has nearly no
+events, a ratio without bound would give all of the probability to the next that it has there."""
 
 _BLOCK = 2**14
 _NORMALISED = 2**20
@@ -46,6 +50,7 @@ class TiltedManifoldFlow(ManifoldFlow):
 
     theta_mean: Tensor
     theta_scale: Tensor
+    log_norm: Tensor
 
     def __init__(
         self,
@@ -59,6 +64,7 @@ class TiltedManifoldFlow(ManifoldFlow):
         self.theta_dim = ratio.theta_dim
         self.register_buffer("theta_mean", torch.zeros(self.theta_dim))
         self.register_buffer("theta_scale", torch.ones(self.theta_dim))
+        self.register_buffer("log_norm", torch.zeros(()))
 
     @torch.no_grad()
     def standardise_theta(self, theta: Tensor) -> None:
@@ -83,12 +89,12 @@ class TiltedManifoldFlow(ManifoldFlow):
             rows = self.theta_mean.new_empty(min(_BLOCK, draws - first), 0)
             z = self.latent.coordinates(self.latent.sample(rows, generator), rows)
             total = total + self.ratio.moments(z).double().sum(dim=0).cpu()
-        self.ratio.normalise((total / draws).to(self.theta_mean))
+        self.log_norm.copy_(self.ratio.normalise((total / draws).to(self.theta_mean)))
 
     def log_ratio(self, u: Tensor, theta: Tensor) -> Tensor:
         """Log r of latents: (..., n), (..., p) -> (...); leading shapes broadcast."""
         condition = (theta - self.theta_mean) / self.theta_scale
-        return self.ratio(self.latent.coordinates(u, theta), condition)
+        return self.ratio(self.latent.coordinates(u, theta), condition) - self.log_norm
 
     def log_prob_latent(self, u: Tensor, theta: Tensor) -> Tensor:
         """Log p_h(u) + log r(u | theta): (..., n), (..., p) -> (...)."""
