@@ -18,8 +18,8 @@ events, a ratio without bound would give all of the probability to the next that
 
 _BLOCK = 2**14
 _NORMALISED = 2**20
-_SURVEYED = 2**12
-"""Latents that are looked at for the largest ratio before the first is taken."""
+_TRIED = 2**12
+"""Latents that are drawn at once, at least: enough to see how large ratios are."""
 
 
 class TiltedManifoldFlow(ManifoldFlow):
@@ -110,16 +110,20 @@ class TiltedManifoldFlow(ManifoldFlow):
         if not len(theta):
             return theta.new_empty(0, self.latent_dim)
         home = theta.device if generator is None else generator.device
-        surveyed = theta[torch.arange(_SURVEYED, device=theta.device) % len(theta)]
-        bound = self.log_ratio(self.latent.sample(surveyed, generator), surveyed).max()
         drawn = theta.new_empty(len(theta), self.latent_dim)
         left = torch.arange(len(theta), device=theta.device)
+        bound: Tensor | None = None
         while len(left):
-            u = self.latent.sample(theta[left], generator)
-            log_ratio = self.log_ratio(u, theta[left])
-            bound = torch.maximum(bound, log_ratio.max())
-            chance = torch.rand(len(left), generator=generator, device=home).to(log_ratio)
-            taken = chance.log() < log_ratio - bound
-            drawn[left[taken]] = u[taken]
-            left = left[~taken]
+            tries = -(-_TRIED // len(left))
+            rows = theta[left].repeat(tries, 1)
+            u = self.latent.sample(rows, generator)
+            log_ratio = self.log_ratio(u, rows)
+            bound = log_ratio.max() if bound is None else torch.maximum(bound, log_ratio.max())
+            chance = torch.rand(len(rows), generator=generator, device=home).to(log_ratio)
+            taken = (chance.log() < log_ratio - bound).unflatten(0, (tries, -1))
+            # the first that is taken for each row
+            found, first = taken.any(dim=0), taken.int().argmax(dim=0)
+            u = u.unflatten(0, (tries, -1))[first, torch.arange(len(left), device=u.device)]
+            drawn[left[found]] = u[found]
+            left = left[~found]
         return drawn
