@@ -6,9 +6,9 @@ published with or the largest that fit in memory. The architectures are those of
 published runs: 5 layers for the chart and 5 for the latent density of the surface, 20 and 15
 for the 40 observables; conditioners of two residual blocks of 100 units, 10 and 11 bins.
 
-Ours differ in one point: the conditioners of the latent density have two hidden layers of 100
-units here, and two residual blocks there. Our default density is autoregressive where
-theirs is made of coupling layers.
+Ours differ in two points. A layer of our latent density moves all n coordinates, each given
+those before (autoregressive), theirs one half given the other (architecture "couplings"); and our
+conditioners there have two hidden layers of 100 units, theirs two residual blocks.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ PROBLEMS: Mapping[str, Problem] = {
         Dimensions(3, 2, 1),
         {
             "chart": {"layers": 5, "hidden": 100, "bins": 10, "bound": 6.0},
-            "latent": {"kind": "coupling", "transforms": 5, "hidden": 100, "bins": 10},
+            "latent": {"transforms": 5, "hidden": 100, "bins": 10},
         },
         {
             "manifold": 106.0,
@@ -89,7 +89,7 @@ PROBLEMS: Mapping[str, Problem] = {
         Dimensions(40, 14, 2),
         {
             "chart": {"layers": 20, "hidden": 100, "bins": 11, "bound": 10.0},
-            "latent": {"kind": "coupling", "transforms": 15, "hidden": 100, "bins": 11},
+            "latent": {"transforms": 15, "hidden": 100, "bins": 11},
         },
         {
             "manifold": 628.0,
@@ -109,8 +109,13 @@ ARCHITECTURES = ("published", "default")
 
 
 def build(problem: Problem, architecture: str = "published") -> Flow:
-    """Build an M-flow of a problem's size: its published architecture or our default."""
-    settings = problem.settings if architecture == "published" else {}
+    """Build an M-flow of a problem's size: its published architecture or our default.
+
+    ``"couplings"`` is the published one with coupling layers in the latent density, too.
+    """
+    settings = {} if architecture == "default" else dict(problem.settings)
+    if architecture == "couplings":
+        settings["latent"] = {**settings["latent"], "kind": "coupling"}
     with torch.random.fork_rng():
         torch.manual_seed(0)
         return build_flow("m-flow", problem.dimensions, settings)

@@ -15,7 +15,7 @@ EVENTS = 10_000
 BATCH = 1_000  # what closure tests draw at a time
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", [*ARCHITECTURES, "couplings"])
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_sampling(benchmark: Any, name: str, architecture: str) -> None:
     """Events at 10,000 parameter points."""
