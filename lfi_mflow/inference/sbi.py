@@ -23,8 +23,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lfi_mflow.errors import ConfigError, DataError
-from lfi_mflow.flows import Dimensions, build_flow, get_preset
+from lfi_mflow.errors import ConfigError, DataError, ModelMismatchError
+from lfi_mflow.flows import Dimensions, TiltedManifoldFlow, build_flow, get_preset
 from lfi_mflow.inference.sbi_estimator import FlowEstimator, as_sbi_estimator, check_flow
 from lfi_mflow.training import ALGORITHMS, LatentLikelihood, Phase, ResidentEvents, fit
 
@@ -74,8 +74,8 @@ def mflow(
         UnknownNameError: If the model or a setting does not exist.
         ConfigError: If the model does not train its manifold before its density, or from the
             build function, if the dimensions cannot be.
-        ModelMismatchError: From the build function, if the model has no density, or its
-            chart depends on theta.
+        ModelMismatchError: From the build function, if the model has no density, its
+            chart depends on theta, or its latent density does not.
         DataError: From the build function, if events or parameters are not finite.
         TrainingError: From the build function, if a loss is not finite.
 
@@ -96,6 +96,12 @@ def mflow(
             torch.manual_seed(seed)
             flow = build_flow(model, dimensions, settings or {}).to(device)
         check_flow(flow)
+        if isinstance(flow, TiltedManifoldFlow):
+            raise ModelMismatchError(
+                "a model whose latent density depends on theta, for sbi to train it",
+                f"one where a ratio does ({model})",
+                "train it with lfi-mflow, and give it to as_sbi_estimator",
+            )
         events = ResidentEvents(
             *(values.to(device, torch.float32) for values in (x, theta)),
             validation_fraction=validation_fraction,

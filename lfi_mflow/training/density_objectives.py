@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lfi_mflow.errors import ConfigError
-from lfi_mflow.flows import Flow
+from lfi_mflow.flows import Flow, TiltedManifoldFlow
 from lfi_mflow.training.events import Batch
 from lfi_mflow.training.objective import (
     Objective,
@@ -141,7 +141,7 @@ def _check_latents(flow: Flow, purpose: str) -> None:
             "a conditional one",
             f"choose a model that has such a chart, or train without {purpose}",
         )
-    if flow.latent.theta_dim < flow.theta_dim:
+    if isinstance(flow, TiltedManifoldFlow):
         raise ConfigError(
             f"a density that depends on theta, for {purpose}",
             "one that does not, but for its ratio",

@@ -175,6 +175,8 @@ def test_bad_input_is_refused(simulations):
         mflow(1, model="pie")
     with pytest.raises(ModelMismatchError, match="theta"):
         mflow(1, settings={"conditional_chart": True})(theta, x)
+    with pytest.raises(ModelMismatchError, match="where a ratio does"):
+        mflow(1, model="mr-flow", phases=())(theta, x)
     x[3, 0] = torch.nan
     with pytest.raises(DataError, match="1 of 400 rows"):
         mflow(1)(theta, x)
