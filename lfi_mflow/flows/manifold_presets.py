@@ -175,7 +175,7 @@ MANIFOLD_PRESETS: tuple[Preset[Any], ...] = (
     Preset(
         name="mr-flow",
         summary="M-flow of the events of all theta, and a ratio quadratic in theta",
-        limits="densities that are quadratic in theta, up to a factor: effective field theories",
+        limits="densities that are not quadratic in theta: it is for effective field theories",
         reference="hausdorff",
         source="Gao et al. 2020, arXiv:1912.00589; Chen et al. 2020, arXiv:2007.10356",
         algorithms=("tilted", "tilted-scandal", "chart"),
