@@ -17,7 +17,7 @@ MOST_MISSED = 10.0
 events, a ratio without bound would give all of the probability to the next that it has there."""
 
 _BLOCK = 2**14
-_NORMALISED = 2**20
+_NORMALISED = 2**18
 _TRIED = 2**12
 """Latents that are drawn at once, at least: enough to see how large ratios are."""
 
