@@ -16,7 +16,7 @@ from lfi_mflow.flows.ratio import RatioEstimator
 
 __all__ = ["FlowEvaluator"]
 
-_BATCH = 1_000  # what a layer of many bins says of more does not fit into the cache
+_BATCH = 2_000
 
 
 class FlowEvaluator:

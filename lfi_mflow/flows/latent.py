@@ -34,7 +34,7 @@ from lfi_mflow.charts.autoregressive import MaskedAutoregressiveTransform
 from lfi_mflow.errors import ConfigError, UnknownNameError
 from lfi_mflow.flows.spline import BinsFirstSpline
 
-__all__ = ["LatentFlow", "LatentSettings"]
+__all__ = ["LatentFlow", "LatentSettings", "mean_and_scale"]
 
 Centre = Literal["constant", "linear"]
 Axes = Literal["given", "simple"]
@@ -223,14 +223,14 @@ class LatentFlow(nn.Module):
         if self.u_axes is not None:
             u = u @ self.u_axes
         if self.theta_dim:  # torch warns about moments of nothing
-            mean, scale = _moments(theta, weight)
+            mean, scale = mean_and_scale(theta, weight)
             self.theta_mean.copy_(mean)
             self.theta_scale.copy_(scale)
-        mean, scale = _moments(u, weight)
+        mean, scale = mean_and_scale(u, weight)
         self.u_mean.copy_(mean)
         if self.u_slope is not None:
             self.u_slope.copy_(_slope(u - self.u_mean, self._standardised(theta), weight))
-            _, scale = _moments(u - self._centre(theta), weight)
+            _, scale = mean_and_scale(u - self._centre(theta), weight)
         self.u_scale.copy_(scale)
         with torch.random.fork_rng():  # the clustering draws from the global generator
             torch.manual_seed(0)
@@ -310,7 +310,7 @@ class LatentFlow(nn.Module):
         return self.u_mean + self._standardised(theta) @ self.u_slope.mT
 
 
-def _moments(values: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
+def mean_and_scale(values: Tensor, weight: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation in float64, one for what never changes: (N, k) -> (k,), (k,).
 
     Arguments:

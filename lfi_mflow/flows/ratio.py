@@ -21,7 +21,7 @@ from torch import Tensor
 from lfi_mflow.charts import Standardisation
 from lfi_mflow.errors import ConfigError
 from lfi_mflow.flows.flow import EncodedEvents, Flow
-from lfi_mflow.flows.latent import LatentFlow
+from lfi_mflow.flows.latent import LatentFlow, mean_and_scale
 from lfi_mflow.flows.ratio_networks import FreeRatio, QuadraticRatio
 
 __all__ = ["Denominator", "RatioEstimator"]
@@ -100,9 +100,9 @@ class RatioEstimator(Flow):
     @torch.no_grad()
     def standardise_theta(self, theta: Tensor) -> None:
         """Fit the standardisation of parameters: (N, p); one that never changes keeps scale 1."""
-        scale, mean = torch.std_mean(theta.cpu().double(), dim=0)
+        mean, scale = mean_and_scale(theta)
         self.theta_mean.copy_(mean)
-        self.theta_scale.copy_(torch.where(scale > 1e-9 * mean.abs(), scale, 1.0))
+        self.theta_scale.copy_(scale)
 
     @torch.no_grad()
     def recalibrate(self, slope: float, offset: float) -> None:

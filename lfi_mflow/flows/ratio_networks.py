@@ -29,6 +29,7 @@ __all__ = ["FreeRatio", "QuadraticRatio"]
 
 _START = 0.5
 """Diagonal of B before training: at zero no gradient would ever reach it."""
+_LEAST = 1e-12
 
 
 class FreeRatio(ResidualNetwork):
@@ -106,11 +107,13 @@ class QuadraticRatio(nn.Module):
         """Give the average of r the same value at all theta, and return its logarithm.
 
         Arguments:
-            mean: The average of :meth:`moments`, with shape (1 + p, 1 + p).
+            mean: The average of :meth:`moments`, with shape (1 + p, 1 + p), in double precision.
         """
         norm, a = mean[0, 0], mean[1:, 0] / mean[0, 0]
-        # The Schur complement: positive, unless what all events say of theta is the same.
-        b = torch.linalg.cholesky(mean[1:, 1:] / norm - torch.outer(a, a))
+        # The Schur complement: zero where all events say the same of theta, and there rounding
+        # must not make it negative.
+        rest = mean[1:, 1:] / norm - torch.outer(a, a)
+        b = torch.linalg.cholesky(rest + _LEAST * torch.eye(len(a)).to(rest))
         self.total.copy_(torch.cat([a, b[self.places[0], self.places[1]]]))
         return norm.log()
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from lfi_mflow.charts import Chart, Standardisation
-from lfi_mflow.flows.latent import LatentFlow
+from lfi_mflow.flows.latent import LatentFlow, mean_and_scale
 from lfi_mflow.flows.manifold import ManifoldFlow
 from lfi_mflow.flows.ratio_networks import QuadraticRatio
 
@@ -71,9 +71,9 @@ class TiltedManifoldFlow(ManifoldFlow):
         """Fit the standardisation of parameters: (N, p); one that never changes keeps scale 1."""
         if not self.theta_dim:  # torch warns about moments of nothing
             return
-        scale, mean = torch.std_mean(theta.cpu().double(), dim=0)
+        mean, scale = mean_and_scale(theta)
         self.theta_mean.copy_(mean)
-        self.theta_scale.copy_(torch.where(scale > 1e-9 * mean.abs(), scale, 1.0))
+        self.theta_scale.copy_(scale)
 
     @torch.no_grad()
     def normalise(self, generator: torch.Generator, draws: int = _NORMALISED) -> None:
@@ -89,7 +89,7 @@ class TiltedManifoldFlow(ManifoldFlow):
             rows = self.theta_mean.new_empty(min(_BLOCK, draws - first), 0)
             z = self.latent.coordinates(self.latent.sample(rows, generator), rows)
             total = total + self.ratio.moments(z).double().sum(dim=0).cpu()
-        self.log_norm.copy_(self.ratio.normalise((total / draws).to(self.theta_mean)))
+        self.log_norm.copy_(self.ratio.normalise((total / draws).to(self.theta_mean.device)))
 
     def log_ratio(self, u: Tensor, theta: Tensor) -> Tensor:
         """Log r of latents: (..., n), (..., p) -> (...); leading shapes broadcast."""

@@ -50,9 +50,9 @@ __all__ = [
     "Alice",
     "Alices",
     "BalancedNre",
+    "Choice",
     "NreA",
     "NreC",
-    "cross_entropy_of_choice",
     "other_rows",
 ]
 
@@ -170,7 +170,46 @@ class BalancedNre(NreA):
 
 
 @dataclass(frozen=True)
-class NreC(_Contrastive):
+class Choice:
+    """Settings of the choice among K theta or none, and its cross-entropy.
+
+    Arguments:
+        classes: Number K of theta to choose from.
+        gamma: Odds that one of them did make it.
+
+    Raises:
+        ConfigError: If K is smaller than one, or gamma not positive.
+    """
+
+    classes: int = 5
+    gamma: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Check the values."""
+        if self.classes < 1:
+            raise ConfigError("classes >= 1", str(self.classes), "raise it")
+        check_positive("gamma", self.gamma)
+
+    def cross_entropy(self, made: Tensor, not_made: Tensor) -> Tensor:
+        """Loss of each row, with shape (B,).
+
+        Arguments:
+            made: Log-ratios of events at their own theta, the first, and K - 1 others: (B, K).
+            not_made: Log-ratios of events of the denominator at K theta: (B, K).
+        """
+        log_gamma, log_classes = math.log(self.gamma), math.log(self.classes)
+        none = made.new_full((len(made), 1), log_classes)
+        any_made, any_not = (
+            torch.cat([log_gamma + log_ratio, none], dim=-1).logsumexp(dim=-1)
+            for log_ratio in (made, not_made)
+        )
+        odds = self.gamma / (1 + self.gamma)
+        own = log_gamma + made[:, 0]
+        return (1 - odds) * (any_not - log_classes) + odds * (any_made - own)
+
+
+@dataclass(frozen=True)
+class NreC(Choice, _Contrastive):
     r"""Which of K theta made the event, or none of them? (Miller et al. 2022).
 
     .. math:: -\frac{1}{1 + \gamma} \log \frac{K}{K + \gamma \sum_k r(x | \theta'_k)}
@@ -190,15 +229,6 @@ class NreC(_Contrastive):
         ConfigError: If K is smaller than one, or gamma not positive.
     """
 
-    classes: int = 5
-    gamma: float = 1.0
-
-    def __post_init__(self) -> None:
-        """Check the values."""
-        if self.classes < 1:
-            raise ConfigError("classes >= 1", str(self.classes), "raise it")
-        check_positive("gamma", self.gamma)
-
     @property
     def contrasts(self) -> int:
         """As many other theta as classes."""
@@ -207,7 +237,7 @@ class NreC(_Contrastive):
     def criterion(self, joint: Tensor, marginal: Tensor, weight: Tensor | None) -> Tensor:
         """Cross-entropy of each event: (B,), (B, K) -> (B,)."""
         among = torch.cat([joint[:, None], marginal[:, :-1]], dim=-1)
-        return cross_entropy_of_choice(among, marginal, self.gamma)
+        return self.cross_entropy(among, marginal)
 
 
 @dataclass(frozen=True)
@@ -284,28 +314,6 @@ class Alices(Alice):
         )
         penalty = self.alpha * (score - batch.score).square().sum(dim=-1)
         return self.criterion(log_ratio, batch) + penalty
-
-
-def cross_entropy_of_choice(made: Tensor, not_made: Tensor, gamma: float) -> Tensor:
-    """Cross-entropy of the choice among K theta or none, as NRE-C has it.
-
-    Arguments:
-        made: Log-ratios of events at their own theta, the first, and K - 1 others: (B, K).
-        not_made: Log-ratios of events of the denominator at K theta: (B, K).
-        gamma: Odds that one of them did make the event.
-
-    Returns:
-        Loss of each row, with shape (B,).
-    """
-    log_gamma, log_classes = math.log(gamma), math.log(made.shape[-1])
-    none = made.new_full((len(made), 1), log_classes)
-    any_made, any_not = (
-        torch.cat([log_gamma + log_ratio, none], dim=-1).logsumexp(dim=-1)
-        for log_ratio in (made, not_made)
-    )
-    odds = gamma / (1 + gamma)
-    own = log_gamma + made[:, 0]
-    return (1 - odds) * (any_not - log_classes) + odds * (any_made - own)
 
 
 def other_rows(

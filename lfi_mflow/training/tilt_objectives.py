@@ -11,7 +11,7 @@ from lfi_mflow.errors import ConfigError
 from lfi_mflow.flows import Flow, TiltedManifoldFlow
 from lfi_mflow.training.events import Batch
 from lfi_mflow.training.objective import Objective, check_positive, tilted, value_and_score
-from lfi_mflow.training.ratio_objectives import cross_entropy_of_choice, other_rows
+from lfi_mflow.training.ratio_objectives import Choice, other_rows
 
 __all__ = ["NoiseContrast", "NoiseContrastScandal"]
 
@@ -19,7 +19,7 @@ _SEED = 0
 
 
 @dataclass(frozen=True)
-class NoiseContrast(Objective):
+class NoiseContrast(Choice, Objective):
     r"""Which of K theta made the event, or did the density h?
 
     The loss of NRE-C (:class:`~lfi_mflow.training.ratio_objectives.NreC`), with events
@@ -41,16 +41,8 @@ class NoiseContrast(Objective):
         ConfigError: If K is smaller than one, or gamma not positive.
     """
 
-    classes: int = 5
-    gamma: float = 1.0
     part = "ratio"
     least_batch = 2
-
-    def __post_init__(self) -> None:
-        """Check the values."""
-        if self.classes < 1:
-            raise ConfigError("classes >= 1", str(self.classes), "raise it")
-        check_positive("gamma", self.gamma)
 
     def prepare(self, flow: Flow, x: Tensor, theta: Tensor) -> Tensor:
         """Latents of events: (B, d) -> (B, n)."""
@@ -78,7 +70,7 @@ class NoiseContrast(Objective):
         others = batch.theta[rows.to(batch.theta.device)]
         among = torch.cat([batch.theta[:, None], others[:, :-1]], dim=1)
         made = flow.log_ratio(batch.prepared[:, None], among)
-        return cross_entropy_of_choice(made, flow.log_ratio(noise[:, None], others), self.gamma)
+        return self.cross_entropy(made, flow.log_ratio(noise[:, None], others))
 
 
 @dataclass(frozen=True)
@@ -116,8 +108,8 @@ class NoiseContrastScandal(NoiseContrast):
         if batch.score is None:
             raise ConfigError("events with a joint score", "none", "simulate them with one")
         ratio = tilted(flow)
-        score = value_and_score(lambda theta: ratio.log_ratio(batch.prepared, theta), batch.theta)[
-            1
-        ]
+        _, score = value_and_score(
+            lambda theta: ratio.log_ratio(batch.prepared, theta), batch.theta
+        )
         penalty = self.alpha * (score - batch.score).square().sum(dim=-1)
         return self._contrast(ratio, batch, generator) + penalty

@@ -7,6 +7,7 @@ from scipy import stats
 
 from lfi_mflow.data import EventMetadata, write_events
 from lfi_mflow.errors import ConfigError
+from lfi_mflow.flows import Dimensions, build_flow
 from lfi_mflow.simulation import Events, Observable, Parameter
 from lfi_mflow.training import OBJECTIVES, Batch, Phase, RunConfig, train_model
 
@@ -95,6 +96,15 @@ def test_the_density_is_normalised_in_the_end(flow):
     for theta in (-1.0, 0.0, 0.3, 1.0):
         ratio = flow.log_ratio(u, torch.tensor([theta])).exp()
         assert abs(ratio.mean() - 1) < 5 * ratio.std() / len(u) ** 0.5
+
+
+def test_events_that_say_nothing_of_theta_can_be_normalised():
+    """Rounding would make a covariance that is zero a negative one."""
+    flow = build_flow("mr-flow", Dimensions(3, 1, 2), SETTINGS).requires_grad_(False)
+    flow.ratio.network.last.bias[1:] = torch.tensor([0.3, -0.7, 0.0, 0.0, 0.0]) - flow.ratio.start
+    flow.normalise(torch.Generator().manual_seed(0), draws=1000)
+    u, theta = torch.randn(50, 1), torch.randn(50, 2)
+    torch.testing.assert_close(flow.log_ratio(u, theta), torch.zeros(50), atol=1e-4, rtol=0)
 
 
 def test_losses_need_what_they_need(flow):
