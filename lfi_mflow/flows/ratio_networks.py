@@ -94,13 +94,13 @@ class QuadraticRatio(nn.Module):
             z: Events, with shape (..., d).
 
         Returns:
-            M, with shape (..., 1 + p, 1 + p).
+            M, with shape (..., 1 + p, 1 + p), on the CPU, in double precision.
         """
         log_factor, coefficients = self._of_event(z)
         a, b = self._coefficients(coefficients)
         first = torch.cat([a.new_ones(*a.shape[:-1], 1), a], dim=-1).unsqueeze(-1)
-        rows = torch.cat([first, F.pad(b, (0, 0, 1, 0))], dim=-1)
-        return log_factor.exp()[..., None, None] * rows @ rows.mT
+        rows = torch.cat([first, F.pad(b, (0, 0, 1, 0))], dim=-1).cpu().double()
+        return log_factor.cpu().double().exp()[..., None, None] * rows @ rows.mT
 
     @torch.no_grad()
     def normalise(self, mean: Tensor) -> Tensor:
@@ -114,7 +114,7 @@ class QuadraticRatio(nn.Module):
         # must not make it negative.
         rest = mean[1:, 1:] / norm - torch.outer(a, a)
         b = torch.linalg.cholesky(rest + _LEAST * torch.eye(len(a)).to(rest))
-        self.total.copy_(torch.cat([a, b[self.places[0], self.places[1]]]))
+        self.total.copy_(torch.cat([a, b[tuple(self.places.cpu())]]))
         return norm.log()
 
     def _of_event(self, z: Tensor) -> tuple[Tensor, Tensor]:

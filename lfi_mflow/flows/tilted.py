@@ -88,8 +88,8 @@ class TiltedManifoldFlow(ManifoldFlow):
         for first in range(0, draws, _BLOCK):
             rows = self.theta_mean.new_empty(min(_BLOCK, draws - first), 0)
             z = self.latent.coordinates(self.latent.sample(rows, generator), rows)
-            total = total + self.ratio.moments(z).double().sum(dim=0).cpu()
-        self.log_norm.copy_(self.ratio.normalise((total / draws).to(self.theta_mean.device)))
+            total = total + self.ratio.moments(z).sum(dim=0)
+        self.log_norm.copy_(self.ratio.normalise(total / draws))
 
     def log_ratio(self, u: Tensor, theta: Tensor) -> Tensor:
         """Log r of latents: (..., n), (..., p) -> (...); leading shapes broadcast."""
