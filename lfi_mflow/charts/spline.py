@@ -9,9 +9,10 @@ and knot derivatives are free, and is the identity outside. Within bin k, with
 .. math:: y = y_k + (y_{k+1} - y_k) \frac{s \xi^2 + \delta_k \xi (1 - \xi)}
           {s + (\delta_{k+1} + \delta_k - 2 s) \xi (1 - \xi)}
 
-The bins lie on the first axis of every tensor, the batch on the last: softmax,
-cumulative sum and comparison then run along contiguous batches, which is twice
-as fast on a CPU as bins on the last axis. Everything is a pure function of
+The bins lie on the first axis of every tensor, the batch on the last: exponentials,
+sums and comparisons then run along contiguous batches, which is twice
+as fast on a CPU as bins on the last axis. What only two knots of a spline need, those of the
+bin of its point, is computed after they have been looked up. Everything is a pure function of
 tensors, so that forward- and reverse-mode derivatives and ``vmap`` pass through.
 
 References:
@@ -22,7 +23,7 @@ References:
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
@@ -34,6 +35,9 @@ MIN_BIN = 1e-3
 """Smallest width and height of a bin, as a fraction of the interval."""
 MIN_DERIVATIVE = 1e-3
 """Smallest derivative at a knot."""
+
+# softplus(_SLOPE_ONE) + MIN_DERIVATIVE = 1: zero parameters mean slope one
+_SLOPE_ONE = math.log(math.expm1(1 - MIN_DERIVATIVE))
 
 
 class _Bin(NamedTuple):
@@ -51,35 +55,41 @@ class _Bin(NamedTuple):
 class RationalQuadraticSpline:
     """A batch of splines, conditioned once and then used in both directions.
 
+    Shapes of points and splines broadcast.
+
     Arguments:
         parameters: Unconstrained widths, heights and inner derivatives, with
             shape (3 K - 1, *). Zeros give the identity.
         bound: The half width R of the interval.
     """
 
+    least_bin: ClassVar[float] = MIN_BIN
+
     def __init__(self, parameters: Tensor, bound: float) -> None:
         bins = (len(parameters) + 1) // 3
-        sizes, derivatives = parameters.split([2 * bins, bins - 1])
-        fractions = sizes.unflatten(0, (2, bins)).softmax(dim=1)
-        sizes = 2 * bound * (MIN_BIN + (1 - MIN_BIN * bins) * fractions)
-        at_front = (0, 0) * (parameters.ndim - 1)
-        knots = F.pad(sizes.cumsum(dim=1) - bound, (*at_front, 1, 0), value=-bound)
-        # softplus(shift) + MIN_DERIVATIVE = 1: zero parameters mean slope one
-        shift = math.log(math.expm1(1 - MIN_DERIVATIVE))
-        derivatives = MIN_DERIVATIVE + F.softplus(derivatives + shift)
-        derivatives = F.pad(derivatives, (*at_front, 1, 1), value=1.0)
+        sizes, slopes = parameters.split([2 * bins, bins - 1])
+        fractions = self._log_sizes(sizes.unflatten(0, (2, bins))).softmax(dim=1)
+        # one product adds up the bins before each knot, and what each has at least
+        before = fractions.new_full((bins + 1, bins), 1 - self.least_bin * bins).tril(-1)
+        least = torch.arange(bins + 1, dtype=before.dtype, device=before.device) * self.least_bin
+        knots = 2 * bound * (before + least[:, None]) @ fractions.unsqueeze(-1).flatten(2) - bound
         self.bound = bound
-        self._table = torch.cat([knots, derivatives[None]])
+        self._knots = knots.reshape(2, bins + 1, *fractions.shape[2:])
+        self._slopes = F.pad(slopes, (0, 0) * (slopes.ndim - 1) + (1, 1))
+
+    @staticmethod
+    def _log_sizes(sizes: Tensor) -> Tensor:
+        """Logarithms of the sizes of bins, up to a constant, of unconstrained ones: (*) -> (*)."""
+        return sizes
+
+    @staticmethod
+    def _derivative(slopes: Tensor) -> Tensor:
+        """Derivatives at knots, of unconstrained ones: (*) -> (*)."""
+        return MIN_DERIVATIVE + F.softplus(slopes + _SLOPE_ONE)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Map points: (*) -> (*)."""
-        inside = x.clamp(-self.bound, self.bound)
-        k = self._bin(inside, axis=0)
-        xi = (inside - k.x) / k.width
-        cross = xi * (1 - xi)
-        numerator = k.slope * xi.square() + k.left * cross
-        y = k.y + k.height * numerator / (k.slope + (k.left + k.right - 2 * k.slope) * cross)
-        return y + (x - inside)
+        return self._bend(x)[0]
 
     def inverse(self, y: Tensor) -> Tensor:
         """Map points back: (*) -> (*).
@@ -96,23 +106,40 @@ class RationalQuadraticSpline:
         c = -k.slope * rise
         # above zero: where it rounds to less, its root would have an infinite slope
         root = (b.square() - 4 * a * c).clamp_min(torch.finfo(b.dtype).tiny).sqrt()
-        return k.x + k.width * 2 * c / (-b - root) + (y - inside)
+        return torch.where(inside == y, k.x + k.width * 2 * c / (-b - root), y)
 
     def log_derivative(self, x: Tensor) -> Tensor:
         """Logarithm of dy/dx: (*) -> (*)."""
+        return self.with_log_derivative(x)[1]
+
+    def with_log_derivative(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Map points, with the logarithm of dy/dx: (*) -> (*), (*)."""
+        y, inside, k, xi, cross, denominator = self._bend(x)
+        rise = k.right * xi.square() + 2 * k.slope * cross + k.left * (1 - xi).square()
+        log_derivative = ((k.slope / denominator).square() * rise).log()
+        return y, torch.where(inside == x, log_derivative, 0.0)
+
+    def _bend(self, x: Tensor) -> tuple[Tensor, Tensor, _Bin, Tensor, Tensor, Tensor]:
+        """Map points, and return what their derivative takes as well."""
         inside = x.clamp(-self.bound, self.bound)
         k = self._bin(inside, axis=0)
         xi = (inside - k.x) / k.width
         cross = xi * (1 - xi)
-        numerator = k.right * xi.square() + 2 * k.slope * cross + k.left * (1 - xi).square()
         denominator = k.slope + (k.left + k.right - 2 * k.slope) * cross
-        log_derivative = 2 * (k.slope / denominator).log() + numerator.log()
-        return torch.where(inside == x, log_derivative, torch.zeros_like(log_derivative))
+        y = k.y + k.height * (k.slope * xi.square() + k.left * cross) / denominator
+        return torch.where(inside == x, y, x), inside, k, xi, cross, denominator
 
     def _bin(self, value: Tensor, axis: int) -> _Bin:
         """Look up the bin of each value among the knots of x (axis 0) or y (axis 1)."""
-        left = (value >= self._table[axis, 1:-1]).sum(dim=0)
-        both = torch.stack([left, left + 1]).expand(3, 2, *value.shape)
-        (x0, x1), (y0, y1), (d0, d1) = self._table.gather(1, both)
+        knots, slopes = self._knots, self._slopes
+        if value.shape != slopes.shape[1:]:
+            shape = torch.broadcast_shapes(value.shape, slopes.shape[1:])
+            new = [1] * (len(shape) + 1 - slopes.ndim)
+            knots = knots.unflatten(1, (-1, *new)).expand(2, -1, *shape)
+            slopes = slopes.unflatten(0, (-1, *new)).expand(-1, *shape)
+        left = (value >= knots[axis, 1:-1]).sum(dim=0)
+        both = torch.stack([left, left + 1])
+        (x0, x1), (y0, y1) = knots.gather(1, both.expand(2, *both.shape))
+        d0, d1 = self._derivative(slopes.gather(0, both))
         width, height = x1 - x0, y1 - y0
         return _Bin(x0, y0, width, height, height / width, d0, d1)

@@ -149,7 +149,7 @@ def test_gradients_are_finite_at_the_knots_of_flat_and_steep_splines(generator, 
     parameters.requires_grad_()
     spline = RationalQuadraticSpline(parameters, BOUND)
     chosen = torch.randint(0, 11, (1, 100_000), generator=generator)
-    knots = spline._table[1].detach().gather(0, chosen)[0]
+    knots = spline._knots[1].detach().gather(0, chosen)[0]
     step = torch.randint(-3, 4, (100_000,), generator=generator)
     y = (knots * (1 + 1e-7 * step)).requires_grad_()
     x = spline.inverse(y)
