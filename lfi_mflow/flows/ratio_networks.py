@@ -58,7 +58,8 @@ class QuadraticRatio(nn.Module):
         data_dim: Number d of observables.
         theta_dim: Number p of parameters.
         size: The size of the network for c, a and B.
-        most: What exp(c) stays below, larger than one; no bound by default.
+        most: What r, averaged over theta of zero mean and unit covariance, stays below at
+            every event, in units of what it starts from; larger than one, no bound by default.
     """
 
     places: Tensor
@@ -120,10 +121,13 @@ class QuadraticRatio(nn.Module):
     def _of_event(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Log-factor c, and a and the rows of B: (..., d) -> (...), (..., p + p (p + 1) / 2)."""
         said = self.network(z)
-        log_factor = said[..., 0]
+        log_factor, entries = said[..., 0], self.start + said[..., 1:]
         if self.most < math.inf:  # softly, and zero stays zero
             log_factor = math.log(self.most) - F.softplus(math.log(self.most - 1.0) - log_factor)
-        return log_factor, self.start + said[..., 1:]
+            # the average of Q is 1 + |a|^2 + |B|^2
+            start, average = (1.0 + v.square().sum(dim=-1) for v in (self.start, entries))
+            log_factor = log_factor + (start / average).log()
+        return log_factor, entries
 
     def _coefficients(self, entries: Tensor) -> tuple[Tensor, Tensor]:
         """Part a and the rows of B: (..., p + p (p + 1) / 2) -> (..., p), (..., p, p)."""

@@ -13,7 +13,7 @@ from lfi_mflow.flows.ratio_networks import QuadraticRatio
 __all__ = ["MOST_MISSED", "TiltedManifoldFlow"]
 
 MOST_MISSED = 10.0
-"""How many times the density h a ratio can make of it, whatever theta does: where h has nearly no
+"""How many times the density h a ratio can make of it, on average over theta: where h has nearly no
 events, a ratio without bound would give all of the probability to the next that it has there."""
 
 _BLOCK = 2**14

@@ -5,8 +5,10 @@ import math
 import pytest
 import torch
 
+from lfi_mflow.charts import NetworkSettings
 from lfi_mflow.errors import ConfigError, UnknownNameError
 from lfi_mflow.flows import Dimensions, RatioEstimator, build_flow
+from lfi_mflow.flows.ratio_networks import QuadraticRatio
 
 
 @pytest.fixture
@@ -51,6 +53,24 @@ def test_a_quadratic_ratio(p):
     fit = torch.linalg.lstsq(monomials, polynomials.mT).solution
     torch.testing.assert_close(monomials @ fit, polynomials.mT)
     assert values.std(dim=1).min() > 1e-2
+
+
+def test_a_bound_on_the_average_ratio():
+    """Over theta of zero mean and unit covariance: each corner of a square."""
+    network = QuadraticRatio(3, 2, NetworkSettings(hidden=8, blocks=1), most=4.0).double()
+    z, corners = (
+        torch.randn(50, 1, 3).double(),
+        torch.cartesian_prod(*[torch.tensor([-1.0, 1.0])] * 2),
+    )
+    with torch.no_grad():
+        for parameter in network.network.parameters():
+            parameter.add_(0.5 * torch.randn(parameter.shape))
+        values = network(z, corners.double()).exp().mean(dim=1)
+        assert values.max() < 4.0 + 1e-9
+        assert values.std() > 0.01
+        network.network.last.bias[0] = 50.0
+        largest = network(z, corners.double()).exp().mean(dim=1)
+    torch.testing.assert_close(largest, torch.full((50,), 4.0).double())
 
 
 def test_a_dependence_that_is_unknown():
