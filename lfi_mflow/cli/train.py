@@ -72,7 +72,8 @@ __all__ = ["command"]
     "--chart-of",
     type=FILE,
     metavar="MODEL",
-    help="Take the chart of this model and train the density alone: for a further process.",
+    help="Take the chart of this model and train the rest: the density of a further process, or "
+    "an mr-flow; its ratio alone if the phases of the configuration train nothing else.",
 )
 @click.option(
     "--score-of",
@@ -114,10 +115,10 @@ def command(events: Path, output: Path, *, as_json: bool, **options: Any) -> Non
 
 def _check_chart(options: dict[str, Any]) -> None:
     """Fail if the chart of a model is asked for, and another one as well."""
-    given = [name for name in ("model", "algorithm", "latent_dim") if options[name] is not None]
+    given = [name for name in ("algorithm", "latent_dim") if options[name] is not None]
     if options["chart_of"] is not None and given:
         raise InputError(
-            "--chart-of MODEL alone, which says what model it is and trains its density",
+            "--chart-of MODEL alone, which says what its dimension is and trains its density",
             f"--{given[0].replace('_', '-')} beside it",
             "leave one of them out",
         )
@@ -174,6 +175,7 @@ def _train_share(
         for name in ("chart_of", "score_of")
     )
     if chart_of is not None:
+        _check_model(options["model"], chart_of)
         config = density_only(chart_of, config)
     with open_events(events) as file:
         mapping = imported_mapping(file.metadata.provenance)
@@ -193,6 +195,19 @@ def _train_share(
             score_of=score_of,
         )
     return dataclasses.replace(model, metadata=dataclasses.replace(model.metadata, mapping=mapping))
+
+
+def _check_model(name: str | None, chart_of: Model) -> None:
+    """Fail if a model that is asked for by name cannot take the chart."""
+    from lfi_mflow.flows import get_preset
+
+    lender = chart_of.metadata.preset
+    if name is not None and name != lender and lender not in get_preset(name).charts_of:
+        raise InputError(
+            f"{lender}, the model of --chart-of, or one that takes its chart",
+            f"--model {name}",
+            "leave it out",
+        )
 
 
 def _say_what_weights_do(weights: WeightUse | None) -> None:

@@ -188,7 +188,21 @@ def test_bad_input_is_one_clear_line(refuse, study, tmp_path):
     assert "widht" in refuse("--config", config)
 
 
+def test_another_model_takes_the_chart(run, study, tmp_path):
+    model = tmp_path / "ratio.mflow"
+    train = ["train", study.events, "--chart-of", study.model, "--model", "mr-flow"]
+    result = run(*train, "--epochs", 1, "--threads", 1, "-o", model)
+    assert result.status == 0, result.err
+    signal, ratio = load_model(study.model), load_model(model)
+    assert ratio.metadata.preset == "mr-flow"
+    pairs = zip(signal.flow.chart.parameters(), ratio.flow.chart.parameters(), strict=True)
+    assert all(bool((a == b).all()) for a, b in pairs)
+
+
 def test_a_chart_and_another_model_are_refused(refused, study, tmp_path):
     train = ["train", study.events, "--chart-of", study.model, "-o", tmp_path / "m.mflow"]
-    assert "--model beside it" in refused(tmp_path, *train, "--model", "af")
+    message = refused(tmp_path, *train, "--model", "pie")
+    assert "expected m-flow, the model of --chart-of" in message
+    assert "found --model pie; leave it out" in message
+    assert "--algorithm beside it" in refused(tmp_path, *train, "--algorithm", "scandal")
     assert "--latent-dim beside it" in refused(tmp_path, *train, "--latent-dim", 1)
