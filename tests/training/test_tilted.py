@@ -76,10 +76,7 @@ def test_the_ratio_learns_theta_and_mends_the_density(flow):
 
 @pytest.mark.statistical
 def test_what_it_generates_is_what_there_is(flow):
-    """Samples of h are far from the truth, and those of the flow as far as its events allow.
-
-    What theta adds at 0.9 is known from some 700 of them, to a few hundredths.
-    """
+    """Samples of h are far from the truth, and those of the flow several times nearer."""
     theta = torch.full((3000, 1), 0.9)
     truth = _draw(3000, seed=3, theta=0.9).x[:, 0]
     generator = torch.Generator().manual_seed(4)
