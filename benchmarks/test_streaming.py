@@ -25,9 +25,9 @@ from lfi_mflow.simulation.runner import SimulationJob
 from lfi_mflow.training import ALGORITHMS, Phase, RunConfig, train_model
 
 SCALE = float(os.environ.get("LFI_MFLOW_BENCHMARK_SCALE", "1"))
-EPOCHS = 3 if SCALE == 1.0 else 1
+EPOCHS = 2 if SCALE == 1.0 else 1
 ROUNDS = 2 if SCALE == 1.0 else 1
-SIMULATORS = {"polynomial-surface": 300_000, "higgs-eft": 100_000}
+SIMULATORS = {"polynomial-surface": 100_000, "higgs-eft": 100_000}
 
 # Peak resident memory beyond what Python and its modules take, of an epoch that streams.
 MEMORY = """

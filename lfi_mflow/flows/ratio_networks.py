@@ -63,6 +63,7 @@ class QuadraticRatio(nn.Module):
     """
 
     places: Tensor
+    start: Tensor
 
     def __init__(
         self, data_dim: int, theta_dim: int, size: NetworkSettings, most: float = math.inf
