@@ -171,7 +171,7 @@ learning_rate = {rate}
 
 @pytest.mark.parametrize(
     ("model", "rate", "remedy"),
-    [("m-flow", 0.03, "has no maximum: train with algorithm ="), ("pie", 0.1, "a lower learning")],
+    [("m-flow", 0.03, "has no maximum: train with algorithm ="), ("pie", 0.3, "a lower learning")],
 )
 def test_a_chart_that_was_not_learnt_is_told(run, study, tmp_path, model, rate, remedy):
     """Maximum likelihood lets the manifold of the first drift away while the loss falls."""
