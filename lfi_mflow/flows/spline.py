@@ -3,7 +3,7 @@
 The same function of the same parameters as
 :class:`zuko.transforms.MonotonicRQSTransform`. There softmax, sums and look-ups run along
 a trailing axis of K bins and take most of the time of a density; here they run along
-the batch, which takes about half of it.
+the batch, which is faster (``benchmarks/test_splines.py``).
 
 References:
     | Neural Spline Flows (Durkan et al., 2019)

@@ -50,7 +50,7 @@ class TiltedManifoldFlow(ManifoldFlow):
 
     theta_mean: Tensor
     theta_scale: Tensor
-    log_norm: Tensor
+    log_average: Tensor
 
     def __init__(
         self,
@@ -64,7 +64,7 @@ class TiltedManifoldFlow(ManifoldFlow):
         self.theta_dim = ratio.theta_dim
         self.register_buffer("theta_mean", torch.zeros(self.theta_dim))
         self.register_buffer("theta_scale", torch.ones(self.theta_dim))
-        self.register_buffer("log_norm", torch.zeros(()))
+        self.register_buffer("log_average", torch.zeros(()))
 
     @torch.no_grad()
     def standardise_theta(self, theta: Tensor) -> None:
@@ -89,12 +89,12 @@ class TiltedManifoldFlow(ManifoldFlow):
             rows = self.theta_mean.new_empty(min(_BLOCK, draws - first), 0)
             z = self.latent.coordinates(self.latent.sample(rows, generator), rows)
             total = total + self.ratio.moments(z).sum(dim=0)
-        self.log_norm.copy_(self.ratio.normalise(total / draws))
+        self.log_average.copy_(self.ratio.normalise(total / draws))
 
     def log_ratio(self, u: Tensor, theta: Tensor) -> Tensor:
         """Log r of latents: (..., n), (..., p) -> (...); leading shapes broadcast."""
         condition = (theta - self.theta_mean) / self.theta_scale
-        return self.ratio(self.latent.coordinates(u, theta), condition) - self.log_norm
+        return self.ratio(self.latent.coordinates(u, theta), condition) - self.log_average
 
     def log_prob_latent(self, u: Tensor, theta: Tensor) -> Tensor:
         """Log p_h(u) + log r(u | theta): (..., n), (..., p) -> (...)."""
