@@ -9,9 +9,9 @@ and knot derivatives are free, and is the identity outside. Within bin k, with
 .. math:: y = y_k + (y_{k+1} - y_k) \frac{s \xi^2 + \delta_k \xi (1 - \xi)}
           {s + (\delta_{k+1} + \delta_k - 2 s) \xi (1 - \xi)}
 
-The bins lie on the first axis of every tensor, the batch on the last: exponentials,
-sums and comparisons then run along contiguous batches, which is twice
-as fast on a CPU as bins on the last axis. What only two knots of a spline need, those of the
+The bins lie on the first axis of every tensor, the batch on the last: softmax,
+sums and comparisons then run along contiguous batches, which is faster on a CPU than
+bins on the last axis. What only two knots of a spline need, those of the
 bin of its point, is computed after they have been looked up. Everything is a pure function of
 tensors, so that forward- and reverse-mode derivatives and ``vmap`` pass through.
 
@@ -55,7 +55,8 @@ class _Bin(NamedTuple):
 class RationalQuadraticSpline:
     """A batch of splines, conditioned once and then used in both directions.
 
-    Shapes of points and splines broadcast.
+    Shapes of points and splines broadcast. Another kind of spline says otherwise what its
+    parameters mean: ``least_bin``, ``_log_sizes`` and ``_derivative``.
 
     Arguments:
         parameters: Unconstrained widths, heights and inner derivatives, with

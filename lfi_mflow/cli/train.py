@@ -114,7 +114,7 @@ def command(events: Path, output: Path, *, as_json: bool, **options: Any) -> Non
 
 
 def _check_chart(options: dict[str, Any]) -> None:
-    """Fail if the chart of a model is asked for, and another one as well."""
+    """Fail if the chart of a model is asked for, and what is settled by it as well."""
     given = [name for name in ("algorithm", "latent_dim") if options[name] is not None]
     if options["chart_of"] is not None and given:
         raise InputError(
