@@ -18,10 +18,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from lfi_mflow.flows import Dimensions, Flow, build_flow
 from lfi_mflow.training import Batch, LatentLikelihood, Objective, Reconstruction
+from lfi_mflow.training.compilation import compiled
 
 __all__ = [
     "ARCHITECTURES",
@@ -121,7 +122,9 @@ def build(problem: Problem, architecture: str = "published") -> Flow:
         return build_flow("m-flow", problem.dimensions, settings)
 
 
-def training_step(flow: Flow, phase: str, events: int) -> Callable[[], None]:
+def training_step(
+    flow: Flow, phase: str, events: int, *, compiles: bool = False
+) -> Callable[[], None]:
     """A function that takes one step of a phase on so many events, as the training does."""
     objective = OBJECTIVES[phase]
     generator = torch.Generator().manual_seed(0)
@@ -132,8 +135,14 @@ def training_step(flow: Flow, phase: str, events: int) -> Callable[[], None]:
     part: nn.Module = flow.latent if objective.part == "latent" else flow.chart  # type: ignore[assignment]
     optimiser = torch.optim.AdamW(part.parameters(), lr=1e-4, fused=True)
 
+    def mean_loss(batch: Batch) -> Tensor:
+        return objective.loss(flow, batch, generator).mean()
+
+    if compiles:
+        mean_loss = compiled(mean_loss, theta.device)
+
     def step() -> None:
-        loss = objective.loss(flow, batch, generator).mean()
+        loss = mean_loss(batch)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(part.parameters(), _CLIP)

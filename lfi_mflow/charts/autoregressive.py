@@ -20,11 +20,11 @@ from itertools import pairwise
 from typing import Any
 
 import torch
-import torch.nn.functional as F  # noqa: N812 - its usual name
 import zuko
-from torch import Tensor
+from torch import Size, Tensor
+from torch.distributions import Transform
 from zuko.nn import MaskedLinear
-from zuko.transforms import AutoregressiveTransform
+from zuko.transforms import AutoregressiveTransform, DependentTransform
 from zuko.utils import broadcast, unpack
 
 __all__ = ["MaskedAutoregressiveTransform"]
@@ -63,33 +63,68 @@ class MaskedAutoregressiveTransform(zuko.flows.MaskedAutoregressiveTransform):  
         """Return the transform at a context with shape (..., p)."""
         return _OnePass(self, c)
 
+    def meta(self, c: Tensor | None, x: Tensor) -> DependentTransform:
+        """Return the splines of coordinates x at a context: (..., p), (..., n) -> transform."""
+        if c is not None:
+            x = torch.cat(broadcast(x, c, ignore=1), dim=-1)
+        *hidden, last = self.hyper
+        for layer in hidden:
+            x = layer(x)
+        shape = x.shape[:-1]
+        weight, bias = self._by_parameter(last)
+        phi = self._univariate(weight, bias, x.reshape(-1, x.shape[-1]).T, shape)
+        return DependentTransform(phi, 1)
+
     def invert(self, y: Tensor, c: Tensor | None) -> Tensor:
         """Find x: (..., n), (..., p) -> (..., n)."""
         y, c = broadcast(y, y[..., :0] if c is None else c, ignore=1)
+        shape = y.shape
+        y, c = (v.reshape(shape[:-1].numel(), v.shape[-1]).T for v in (y, c))
         *layers, last = self._layers
-        # The units that are known first come first.
+        # The units that are known first come first, and so do the coordinates.
         hidden = [
-            ((layer.mask * layer.weight)[rows][:, columns], layer.bias[rows])
+            ((layer.mask * layer.weight)[rows][:, columns], layer.bias[rows, None])
             for layer, (columns, rows) in zip(layers, pairwise(self._sorting), strict=True)
         ]
-        weight, bias = (last.mask * last.weight)[:, self._sorting[-1]], last.bias
-        # and so do the coordinates, each with the rows of its spline
-        weight, bias = (v.unflatten(0, (-1, self.total))[self._turns] for v in (weight, bias))
-        y = y[..., self._turns]
-        values, found = [c, *(c[..., :0] for _ in hidden)], []
+        weight, bias = self._by_parameter(last)
+        weight, bias = weight[:, self._turns][..., self._sorting[-1]], bias[:, self._turns]
+        y = y[self._turns]
+        values, found = [c, *(c[:0] for _ in hidden)], []
         for step, (first, end) in enumerate(pairwise(self._edges)):
             for index, (w, b) in enumerate(hidden):
                 before, after = values[index], values[index + 1]
-                new = slice(after.shape[-1], self._known[index + 1][step])
-                said = F.linear(before, w[new, : before.shape[-1]], b[new])
-                values[index + 1] = torch.cat([after, self.hyper[1](said)], dim=-1)
-            known = weight[first:end, :, : values[-1].shape[-1]].flatten(0, 1)
-            phi = F.linear(values[-1], known, bias[first:end].flatten())
-            phi = unpack(phi.unflatten(-1, (end - first, self.total)), self.shapes)
-            x = self.univariate(*phi).inv(y[..., first:end])
-            values[0] = torch.cat([values[0], x], dim=-1)
+                new = slice(len(after), self._known[index + 1][step])
+                said = torch.addmm(b[new], w[new, : len(before)], before)
+                values[index + 1] = torch.cat([after, self.hyper[1](said)])
+            part = y[first:end].T
+            known = weight[:, first:end, : len(values[-1])]
+            x = self._univariate(known, bias[:, first:end], values[-1], part.shape[:-1]).inv(part).T
+            values[0] = torch.cat([values[0], x])
             found.append(x)
-        return torch.cat(found, dim=-1)[..., self._turns.argsort()]
+        return torch.cat(found)[self._turns.argsort()].T.reshape(shape)
+
+    def _by_parameter(self, last: MaskedLinear) -> tuple[Tensor, Tensor]:
+        """Weights (3 K - 1, n, h) and biases (3 K - 1, n) of the last layer."""
+        return tuple(
+            rows.unflatten(0, (-1, self.total)).transpose(0, 1)
+            for rows in (last.mask * last.weight, last.bias)
+        )
+
+    def _univariate(self, weight: Tensor, bias: Tensor, hidden: Tensor, shape: Size) -> Transform:
+        """Return the transforms of m coordinates, of what the last hidden layer says.
+
+        The rows of the last layer are brought into the order of the parameters, with the
+        batch last, which costs less than to bring what it says of every event.
+
+        Arguments:
+            weight: Weights of the last layer, with shape (total, m, h).
+            bias: Its biases, with shape (total, m).
+            hidden: Its inputs, with shape (h, N).
+            shape: The N as they were.
+        """
+        phi = torch.addmm(bias.reshape(-1, 1), weight.flatten(0, 1), hidden)
+        phi = phi.reshape(*bias.shape, *shape).movedim((0, 1), (-1, -2))
+        return self.univariate(*unpack(phi, self.shapes))
 
 
 class _OnePass(AutoregressiveTransform):  # type: ignore[misc]  # no types

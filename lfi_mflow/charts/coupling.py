@@ -117,7 +117,7 @@ class SplineCoupling(Bijection):
         """Map latents to data: (B, d) -> (B, d)."""
         fixed, moved = self._cut(z)
         spline, shift = self._condition(fixed, theta)
-        return self._join(fixed, spline(moved.T) + shift)
+        return self._join(fixed, spline(moved.T.contiguous()) + shift)
 
     def inverse(self, x: Tensor, theta: Tensor | None = None) -> Tensor:
         """Map data to latents: (B, d) -> (B, d)."""

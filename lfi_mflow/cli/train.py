@@ -84,6 +84,12 @@ __all__ = ["command"]
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of all randomness.  [default: 0]")
 @device_option
 @threads_option
+@click.option(
+    "--compile",
+    "compiles",
+    is_flag=True,
+    help="Compile the losses first, which takes minutes: for long trainings.",
+)
 @click.option("--resume", is_flag=True, help="Go on from the checkpoint of an interrupted run.")
 @drop_nonfinite_option
 @tensorboard_option
@@ -181,6 +187,7 @@ def _train_share(
         mapping = imported_mapping(file.metadata.provenance)
         weights = check_weights(file, config.schedule)
     _say_what_weights_do(weights)
+    _say_what_is_compiled(config, asked=options["compiles"])
     if not options["resume"]:
         drop_checkpoint(checkpoint)  # only now that file and options are known to be usable
     with training(config.schedule) as shown, curves(options["tensorboard"]) as drawn:
@@ -229,6 +236,18 @@ def _say_what_weights_do(weights: WeightUse | None) -> None:
         log(f"the weighted events are worth {summary.worth} (effective sample size)")
 
 
+def _say_what_is_compiled(config: RunConfig, *, asked: bool) -> None:
+    """Say which losses are compiled, and if all were to be, which are not."""
+    compiled, plain = (
+        ", ".join(phase.name for phase in config.schedule if phase.compiles is which)
+        for which in (True, False)
+    )
+    if compiled:
+        log(f"compiled in the first step, which takes minutes: {compiled}")
+    if plain and asked:
+        log(f"not compiled, because the objective cannot be: {plain}")
+
+
 def _configuration(options: dict[str, Any]) -> RunConfig:
     """Return the configuration file, or the default, with the options on top."""
     from lfi_mflow.training import RunConfig, read_run_config
@@ -241,7 +260,9 @@ def _configuration(options: dict[str, Any]) -> RunConfig:
     if options["algorithm"] is not None:
         given |= {"algorithm": options["algorithm"], "phases": None}
     config = dataclasses.replace(config, **given)
-    return config if options["epochs"] is None else config.with_epochs(options["epochs"])
+    if options["epochs"] is not None:
+        config = config.with_epochs(options["epochs"])
+    return config.with_compiled_losses() if options["compiles"] else config
 
 
 def _with_estimate(config: RunConfig, events: Path, options: dict[str, Any]) -> RunConfig:

@@ -250,8 +250,12 @@ class LatentFlow(nn.Module):
 
     def log_prob(self, u: Tensor, theta: Tensor) -> Tensor:
         """Log-density with respect to du: (..., n), (..., p) -> (...); leading shapes broadcast."""
-        log_prob = self._given(theta).log_prob(self.coordinates(u, theta))
-        log_prob = log_prob - self.u_scale.log().sum()
+        condition = self._condition(theta)
+        z, log_det = self.coordinates(u, theta), -self.u_scale.log().sum()
+        for transform in self.flow.transform.transforms:
+            z, log_slopes = transform(condition).call_and_ladj(z)
+            log_det = log_det + log_slopes
+        log_prob = self.flow.base(condition).log_prob(z) + log_det
         # without parameters nothing in zuko knows the shape of theta
         return log_prob.expand(torch.broadcast_shapes(u.shape[:-1], theta.shape[:-1]))
 
@@ -276,28 +280,30 @@ class LatentFlow(nn.Module):
             have. Averages of f(u) exp(log_weight) then have the gradient of the
             expectation of f.
         """
-        given = self._given(theta)
+        condition = self._condition(theta)
+        base = self.flow.base(condition)
         # Random numbers are drawn where the generator lives, and brought to the flow.
         home = theta.device if generator is None else generator.device
-        weights = given.base.logits.softmax(dim=-1).expand(len(theta), -1).to(home)
+        weights = base.logits.softmax(dim=-1).expand(len(theta), -1).to(home)
         chosen = torch.multinomial(weights, 1, generator=generator)[..., None].to(theta.device)
         mean, spread = (
             values.expand(len(theta), -1, -1).take_along_dim(chosen, dim=1).squeeze(1)
-            for values in (given.base.base.mean, given.base.base.stddev)
+            for values in (base.base.mean, base.base.stddev)
         )
         noise = torch.randn(mean.shape, generator=generator, dtype=mean.dtype, device=home)
-        u = self._centre(theta) + self.u_scale * given.transform.inv(mean + spread * noise.to(mean))
+        z = mean + spread * noise.to(mean)
+        for transform in reversed(self.flow.transform.transforms):
+            z = transform(condition).inv(z)
+        u = self._centre(theta) + self.u_scale * z
         if self.u_axes is not None:
             u = torch.linalg.solve(self.u_axes, u, left=False)
-        log_probs = given.base.logits.log_softmax(dim=-1).expand(len(theta), -1)
+        log_probs = base.logits.log_softmax(dim=-1).expand(len(theta), -1)
         log_prob = log_probs.take_along_dim(chosen.squeeze(-1), dim=-1).squeeze(-1)
         return u, log_prob - log_prob.detach()
 
-    def _given(self, theta: Tensor) -> zuko.distributions.NormalizingFlow:
-        """Return the standardised density at theta."""
-        if not self.theta_dim:
-            return self.flow()
-        return self.flow(self._standardised(theta))
+    def _condition(self, theta: Tensor) -> Tensor | None:
+        """What the transforms depend on: standardised parameters, or nothing."""
+        return self._standardised(theta) if self.theta_dim else None
 
     def _standardised(self, theta: Tensor) -> Tensor:
         """Parameters of zero mean and unit spread: (..., p) -> (..., p)."""

@@ -45,10 +45,12 @@ class _BoundedSpline(RationalQuadraticSpline):
 class BinsFirstSpline(Transform):
     """Monotonic rational-quadratic splines on [-bound, bound], the identity outside.
 
+    Fastest where the memory of the parameters has the bins first and the batch last.
+
     Arguments:
-        widths: Unconstrained widths of the K bins, with shape (*, K).
-        heights: Unconstrained heights, with shape (*, K).
-        derivatives: Unconstrained derivatives at the inner knots, with shape (*, K - 1).
+        widths: Unconstrained widths of the K bins of n splines, with shape (..., n, K).
+        heights: Unconstrained heights, with shape (..., n, K).
+        derivatives: Unconstrained derivatives at the inner knots, with shape (..., n, K - 1).
         bound: Half width of the interval.
         kwargs: Arguments of :class:`torch.distributions.Transform`.
     """
@@ -67,21 +69,32 @@ class BinsFirstSpline(Transform):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        parts = [part.movedim(-1, 0) for part in (widths, heights, derivatives)]
-        self._spline = _BoundedSpline(torch.cat(parts), bound)
+        self._parameters = (widths, heights, derivatives)
+        self._bound = bound
 
     def _call(self, x: Tensor) -> Tensor:
-        """Map points: (*) -> (*)."""
-        return self._spline(x)
+        """Map points: (..., n) -> (..., n)."""
+        return self.call_and_ladj(x)[0]
 
     def log_abs_det_jacobian(self, x: Tensor, y: Tensor) -> Tensor:
-        """Logarithm of dy/dx: (*) -> (*)."""
-        return self._spline.log_derivative(x)
+        """Logarithm of dy/dx: (..., n) -> (..., n)."""
+        return self.call_and_ladj(x)[1]
 
     def call_and_ladj(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Map points, with the logarithm of the derivative: (*) -> (*), (*)."""
-        return self._spline.with_log_derivative(x)
+        """Map points, with the logarithm of the derivative: (..., n) -> (..., n), (..., n)."""
+        spline, x = self._batch_last(x)
+        y, log_derivative = spline.with_log_derivative(x)
+        return y.movedim(0, -1), log_derivative.movedim(0, -1)
 
     def _inverse(self, y: Tensor) -> Tensor:
-        """Map points back: (*) -> (*)."""
-        return self._spline.inverse(y)
+        """Map points back: (..., n) -> (..., n)."""
+        spline, y = self._batch_last(y)
+        return spline.inverse(y).movedim(0, -1)
+
+    def _batch_last(self, x: Tensor) -> tuple[_BoundedSpline, Tensor]:
+        """Return splines and their points with the batch last: (..., n) -> splines, (n, ...)."""
+        widths = self._parameters[0]
+        x = x.expand(torch.broadcast_shapes(x.shape, widths.shape[:-1]))
+        new = (None,) * (x.ndim + 1 - widths.ndim)
+        parameters = torch.cat([part[new].movedim((-1, -2), (0, 1)) for part in self._parameters])
+        return _BoundedSpline(parameters, self._bound), x.movedim(-1, 0).contiguous()

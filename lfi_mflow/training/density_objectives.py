@@ -113,6 +113,7 @@ class Scandal(LatentLikelihood):
 
     alpha: float = 1.0
     needs_score = True
+    compiles = False
 
     def __post_init__(self) -> None:
         """Check the value."""

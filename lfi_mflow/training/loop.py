@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from lfi_mflow.errors import ConfigError, DataError, Interrupted, TrainingError
 from lfi_mflow.flows import Flow
 from lfi_mflow.training.checkpoint import Checkpoint, CheckpointFile
+from lfi_mflow.training.compilation import compiled
 from lfi_mflow.training.distributed import Ranks
 from lfi_mflow.training.events import Batch, TrainingEvents
 from lfi_mflow.training.history import EpochRecord, History, PhaseRecord
@@ -99,7 +100,8 @@ def fit(
 
     Raises:
         ConfigError: If a phase trains a part that the flow does not have, there are
-            fewer events than it needs in a batch, or processes do not see the same.
+            fewer events than it needs in a batch, processes do not see the same, or there is no
+            compiler for a loss that is to be compiled.
         DataError: If all validation events have the weight zero.
         TrainingError: If losses or gradients of more than one step in a hundred of an epoch
             are not finite; fewer are left out and counted.
@@ -109,6 +111,8 @@ def fit(
         trained_part(flow, phase.minimises.part)
         _check_batch(phase, events.n_train)
         _check_share(phase, events.n_train)
+    if any(phase.compiles for phase in phases):
+        torch.compiler.reset()  # it compiles for a few flows, and then no more
     state = None if checkpoints is None else _found(checkpoints)
     Ranks.current().check_same(
         "configuration, events and checkpoint",
@@ -208,7 +212,10 @@ class _PhaseRun:
             self.part.parameters(), phase.learning_rate, phase.momentum, phase.weight_decay
         )
         self.ranks = Ranks.current()
-        self.mean_loss = self.ranks.averaged(self.part, self._mean_loss)
+        loss: Callable[[Batch], Tensor] = self._mean_loss
+        if phase.compiles:
+            loss = compiled(loss, next(self.part.parameters()).device)
+        self.mean_loss = self.ranks.averaged(self.part, loss)
         flow.eval()
         self.n_validation = events.n_validation
         self.events = events.prepare(lambda x, theta: self.objective.prepare(flow, x, theta))

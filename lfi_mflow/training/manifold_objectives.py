@@ -88,6 +88,7 @@ class Likelihood(Objective):
     """
 
     part = "all"
+    compiles = False
 
     def prepare(self, flow: Flow, x: Tensor, theta: Tensor) -> Tensor:
         """The events: (B, d) -> (B, d)."""

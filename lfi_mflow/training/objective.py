@@ -51,6 +51,8 @@ class Objective(ABC):
             of the last where the loss does not measure success.
         measures: Whether the loss of training events is what is to be minimised, or a
             surrogate that has its gradient, and whose value says nothing.
+        compiles: Whether the loss can be compiled, see :mod:`lfi_mflow.training.compilation`: not
+            where it goes through derivatives, or what it does depends on values.
     """
 
     part: ClassVar[Part]
@@ -60,6 +62,7 @@ class Objective(ABC):
     least_batch: ClassVar[int] = 1
     keeps: ClassVar[Literal["best", "last"]] = "best"
     measures: ClassVar[Measures] = "loss"
+    compiles: ClassVar[bool] = True
 
     @abstractmethod
     def prepare(self, flow: Flow, x: Tensor, theta: Tensor) -> Tensor:

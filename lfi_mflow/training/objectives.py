@@ -116,6 +116,7 @@ class Transport(_Generative):
 
     blur: float = 0.05
     least_batch = 100
+    compiles = False
 
     def __post_init__(self) -> None:
         """Check the value."""
@@ -177,6 +178,7 @@ class Adversarial(_Generative):
 
     gamma: float = 1.0
     keeps = "last"
+    compiles = False
 
     def __post_init__(self) -> None:
         """Check the value."""

@@ -73,6 +73,8 @@ class Phase:
         patience: Stop after so many epochs without a better validation loss;
             0 means never. The best weights are restored either way.
         optimiser: A key of ``OPTIMISERS``; ``soap`` fits a chart more accurately.
+        compiles: Whether its loss is compiled first, which takes minutes; not every objective
+            can be, see :mod:`lfi_mflow.training.compilation`.
         settings: Settings of the objective, such as the ``beta`` of
             ``penalised-likelihood``.
     """
@@ -88,6 +90,7 @@ class Phase:
     patience: int = 0
     momentum: float | None = None
     optimiser: str = "adamw"
+    compiles: bool = False
     settings: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -119,6 +122,12 @@ class Phase:
                 f"{self.objective!r}",
                 str(self.batch_size),
                 "raise it",
+            )
+        if self.compiles and not self.minimises.compiles:
+            raise ConfigError(
+                f"an objective that can be compiled in phase {self.name!r}",
+                self.objective,
+                "leave compiles out",
             )
 
     @property

@@ -299,6 +299,7 @@ class Alices(Alice):
 
     alpha: float = 1.0
     needs_score = True
+    compiles = False
 
     def __post_init__(self) -> None:
         """Check the value."""

@@ -97,6 +97,13 @@ class RunConfig:
         phases = tuple(dataclasses.replace(phase, epochs=epochs) for phase in self.schedule)
         return dataclasses.replace(self, algorithm=None, phases=phases)
 
+    def with_compiled_losses(self) -> RunConfig:
+        """Return the configuration with compiled losses in all phases where they can be."""
+        phases = tuple(
+            dataclasses.replace(phase, compiles=phase.minimises.compiles) for phase in self.schedule
+        )
+        return dataclasses.replace(self, algorithm=None, phases=phases)
+
 
 def _check_algorithm(config: RunConfig) -> None:
     """Check that a model and its training algorithm exist and suit each other."""

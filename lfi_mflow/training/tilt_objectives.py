@@ -91,6 +91,7 @@ class NoiseContrastScandal(NoiseContrast):
 
     alpha: float = 1.0
     needs_score = True
+    compiles = False
 
     def __post_init__(self) -> None:
         """Check the values."""

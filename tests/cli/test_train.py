@@ -247,6 +247,19 @@ def test_an_algorithm_by_name(run, refused, study, tmp_path):
     assert "expected a manifold dimension n with 1 <= n < d = 3, found n = 3" in line
 
 
+def test_losses_are_compiled_where_they_can_be(run, train, study, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch, "compile", lambda loss: loss)
+    result = run(*train, "--epochs", 1, "--compile", "-o", tmp_path / "m.mflow")
+    assert result.status == 0
+    assert "compiled in the first step, which takes minutes: chart, latent\n" in result.err
+    phases = load_model(tmp_path / "m.mflow").metadata.training["configuration"]["phases"]
+    assert [phase["compiles"] for phase in phases] == [True, True]
+    other = ["train", study.events, "--algorithm", "simultaneous", "--epochs", 1, "--compile"]
+    result = run(*other, "-o", tmp_path / "other.mflow")
+    assert result.status == 0
+    assert "not compiled, because the objective cannot be: all\n" in result.err
+
+
 def test_models_for_comparison(run, refused, study, tmp_path):
     """They are trained and tested as the others; what they lack is said where it is missed."""
     for name in ("vae", "gan"):

@@ -65,7 +65,7 @@ def test_the_base_starts_where_the_weight_is():
     assert torch.equal(torch.get_rng_state(), state)
     assert latent.u_mean.item() == pytest.approx(0.0, abs=0.2)
     assert latent.u_scale.item() == pytest.approx(1.0, abs=0.1)
-    assert latent._given(torch.zeros(0)).base.base.mean.abs().max() < 5.0
+    assert latent.flow.base(None).base.mean.abs().max() < 5.0
 
 
 @pytest.mark.parametrize("p", [0, 2])
