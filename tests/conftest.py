@@ -1,6 +1,8 @@
 """What all tests share."""
 
+import os
 import signal
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,6 +11,15 @@ import torch
 # process they start inherits that; the tests of signals send them to such processes.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+@pytest.fixture
+def data_folder():
+    """The folder of files that others have written; without it the test is skipped."""
+    folder = os.environ.get("LFI_MFLOW_TEST_DATA")
+    if not folder:
+        pytest.skip("LFI_MFLOW_TEST_DATA is not set")
+    return Path(folder)
 
 
 @pytest.fixture(autouse=True)

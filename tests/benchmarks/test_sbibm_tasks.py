@@ -133,12 +133,8 @@ def test_exact_draws_of_the_normal_tasks(make):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_references_are_of_these_tasks(tasks, script, name):
-    references = script("sbibm_references")
-    folder = references.reference_folder()
-    if folder is None:
-        pytest.skip("LFI_MFLOW_TEST_DATA is not set")
-    x, reference = references.reference_samples(folder, name, 1)
+def test_the_references_are_of_these_tasks(tasks, script, data_folder, name):
+    x, reference = script("sbibm_references").reference_samples(data_folder / "sbibm", name, 1)
     simulator = tasks.TASKS[name]
     assert reference.shape == (10_000, simulator.prior.dim)
     assert x.shape == (len(simulator.observables),)

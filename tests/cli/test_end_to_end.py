@@ -1,12 +1,8 @@
 """The main job: simulate, train, infer, test, report, and ask what is in each file."""
 
 import json
-import os
-from pathlib import Path
 
 import pytest
-
-DATA = os.environ.get("LFI_MFLOW_TEST_DATA")
 
 
 @pytest.fixture(scope="module")
@@ -54,11 +50,10 @@ def test_the_whole_job(ask, study, folder):
     assert {path.name for path in folder.iterdir()} == names
 
 
-@pytest.mark.skipif(DATA is None, reason="LFI_MFLOW_TEST_DATA is not set")
-def test_observed_events_of_a_root_file(ask, study, tmp_path):
+def test_observed_events_of_a_root_file(ask, study, tmp_path, data_folder):
     mapping = tmp_path / "map.toml"
     mapping.write_text("tree = 'events'\nobservables = ['feature_a', 'feature_b', 'feature_c']\n")
-    path = Path(DATA) / "observed_events.root"
+    path = data_folder / "observed_events.root"
     infer = ("infer", study.model, "--observed", path, "--mapping", mapping)
     record = ask(*infer, "-o", tmp_path / "p.nc")
     assert record["n_events"] == 200

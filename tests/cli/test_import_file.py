@@ -1,8 +1,6 @@
 """Events from ROOT files."""
 
 import json
-import os
-from pathlib import Path
 
 import h5py
 import numpy as np
@@ -10,8 +8,6 @@ import pytest
 import uproot
 
 from lfi_mflow.data import open_events
-
-DATA = os.environ.get("LFI_MFLOW_TEST_DATA")
 
 
 @pytest.fixture
@@ -62,15 +58,14 @@ def test_a_mapping_file_says_the_same(run, root_file, tmp_path):
         assert a.digest == b.digest
 
 
-@pytest.mark.skipif(DATA is None, reason="LFI_MFLOW_TEST_DATA is not set")
-def test_jagged_muons_of_a_file_of_cms(run, tmp_path):
+def test_jagged_muons_of_a_file_of_cms(run, tmp_path, data_folder):
     columns = [
         word
         for name in ("Px", "Py", "Pz", "E")
         for muon in (0, 1)
         for word in ("--observable", f"Muon_{name}[:,{muon}]")
     ]
-    path = Path(DATA) / "cms_hzz.root"
+    path = data_folder / "cms_hzz.root"
     result = run("import", path, *columns, "-o", tmp_path / "e.h5", "--json")
     assert result.status == 0, result.err
     record = json.loads(result.out)

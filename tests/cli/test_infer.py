@@ -1,8 +1,6 @@
 """The parameters of observed events."""
 
 import json
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +10,6 @@ from lfi_mflow.data import EventMetadata, open_events, write_events
 from lfi_mflow.inference import Posterior, load_posterior
 from lfi_mflow.simulation import Events, Observable, Parameter
 
-DATA = os.environ.get("LFI_MFLOW_TEST_DATA")
 KEYS = {"mean", "sd", "q16", "q50", "q84", "r_hat", "ess"}
 
 
@@ -268,11 +265,10 @@ def test_branches_are_found_by_the_mapping_of_the_training_events(
     assert np.allclose(load_posterior(tmp_path / "p.nc").observed, x)
 
 
-@pytest.mark.skipif(DATA is None, reason="LFI_MFLOW_TEST_DATA is not set")
 @pytest.mark.parametrize("tree", ["events", "events_with_background"])
-def test_observed_events_that_we_have_not_written(infer, tree):
+def test_observed_events_that_we_have_not_written(infer, data_folder, tree):
     columns = [word for name in "abc" for word in ("--observable", f"feature_{name}")]
-    path = Path(DATA) / "observed_events.root"
+    path = data_folder / "observed_events.root"
     result = infer("--tree", tree, *columns, "--json", observed=path)
     assert result.status == 0, result.err
     record = json.loads(result.out)

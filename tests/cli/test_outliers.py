@@ -2,8 +2,6 @@
 
 import dataclasses
 import json
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +10,6 @@ from lfi_mflow.data import EventMetadata, open_events, write_events
 from lfi_mflow.flows import Dimensions, Model, build_flow, load_model, save_model
 from lfi_mflow.inference import load_posterior
 from lfi_mflow.simulation import Events, Observable
-
-DATA = os.environ.get("LFI_MFLOW_TEST_DATA")
 
 
 @pytest.fixture
@@ -145,8 +141,7 @@ learning_rate = 1e-2
 """
 
 
-@pytest.mark.skipif(DATA is None, reason="LFI_MFLOW_TEST_DATA is not set")
-def test_background_in_a_file_that_we_have_not_written(run, tmp_path):
+def test_background_in_a_file_that_we_have_not_written(run, tmp_path, data_folder):
     (tmp_path / "graph.toml").write_text(GRAPH)
     events, model = tmp_path / "e.h5", tmp_path / "m.mflow"
     assert (
@@ -155,7 +150,7 @@ def test_background_in_a_file_that_we_have_not_written(run, tmp_path):
     train = ["train", events, "--config", tmp_path / "graph.toml", "--threads", 1, "-o", model]
     assert run(*train).status == 0
     columns = [word for name in "abc" for word in ("--observable", f"feature_{name}")]
-    infer = ["infer", model, "--observed", Path(DATA) / "observed_events.root", *columns]
+    infer = ["infer", model, "--observed", data_folder / "observed_events.root", *columns]
     records = {}
     for tree in ("events", "events_with_background"):
         options = ["--tree", tree, "--method", "grid", "--without-outliers", "--json"]

@@ -1,8 +1,6 @@
-"""Events, a simulator in a file, and the folder of real files."""
+"""Events, and a simulator in a file."""
 
-import os
 import textwrap
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -50,14 +48,6 @@ def same_events():
             assert array.tobytes() == right[name].tobytes()
 
     return compare
-
-
-@pytest.fixture
-def data_folder():
-    folder = os.environ.get("LFI_MFLOW_TEST_DATA")
-    if not folder:
-        pytest.skip("LFI_MFLOW_TEST_DATA is not set")
-    return Path(folder)
 
 
 @pytest.fixture

@@ -1,6 +1,4 @@
-import os
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -197,13 +195,10 @@ def test_a_million_events_take_well_under_a_second():
     assert 100_000 / min(seconds) > 1e6
 
 
-def test_observed_events_lie_on_the_surface():
-    folder = os.environ.get("LFI_MFLOW_TEST_DATA")
-    if folder is None:
-        pytest.skip("LFI_MFLOW_TEST_DATA is not set")
+def test_observed_events_lie_on_the_surface(data_folder):
     uproot = pytest.importorskip("uproot")
     simulator = PolynomialSurface()
-    with uproot.open(Path(folder) / "observed_events.root") as file:
+    with uproot.open(data_folder / "observed_events.root") as file:
         for tree, off in (("events", 0), ("events_with_background", 1)):
             columns = file[tree].arrays(["feature_a", "feature_b", "feature_c"], library="np")
             distance = simulator.distance(np.stack(list(columns.values()), axis=1))
