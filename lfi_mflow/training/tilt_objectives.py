@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -54,23 +55,37 @@ class NoiseContrast(Choice, Objective):
 
     def loss(self, flow: Flow, batch: Batch, generator: torch.Generator) -> Tensor:
         """Cross-entropy of the choice for each event and one of h, with shape (B,)."""
-        return self._contrast(tilted(flow), batch, generator)
+        others, noise = self._drawn(tilted(flow), batch, generator)
+        return self.cross_entropy(self._made(tilted(flow), batch, others)(batch.theta), noise)
 
     def end(self, flow: Flow) -> None:
         """Normalise the density."""
         tilted(flow).normalise(torch.Generator().manual_seed(_SEED))
 
-    def _contrast(
+    def _drawn(
         self, flow: TiltedManifoldFlow, batch: Batch, generator: torch.Generator
-    ) -> Tensor:
-        """Cross-entropy of the choice, with shape (B,)."""
+    ) -> tuple[Tensor, Tensor]:
+        """Draw K other theta for each event, and an event of h with their log-ratios.
+
+        Returns:
+            The theta, with shape (B, K, p), and the log-ratios, with shape (B, K).
+        """
         with torch.no_grad():
             noise = flow.latent.sample(batch.theta, generator)
         rows = other_rows(len(batch.theta), self.classes, generator, batch.weight)
         others = batch.theta[rows.to(batch.theta.device)]
-        among = torch.cat([batch.theta[:, None], others[:, :-1]], dim=1)
-        made = flow.log_ratio(batch.prepared[:, None], among)
-        return self.cross_entropy(made, flow.log_ratio(noise[:, None], others))
+        return others, flow.log_ratio(noise[:, None], others)
+
+    def _made(
+        self, flow: TiltedManifoldFlow, batch: Batch, others: Tensor
+    ) -> Callable[[Tensor], Tensor]:
+        """Log-ratios of the events, of their own theta first: (B, p) -> (B, K)."""
+
+        def log_ratios(theta: Tensor) -> Tensor:
+            among = torch.cat([theta[:, None], others[:, :-1]], dim=1)
+            return flow.log_ratio(batch.prepared[:, None], among)
+
+        return log_ratios
 
 
 @dataclass(frozen=True)
@@ -108,9 +123,8 @@ class NoiseContrastScandal(NoiseContrast):
         """Cross-entropy of the choice and squared error of the score, with shape (B,)."""
         if batch.score is None:
             raise ConfigError("events with a joint score", "none", "simulate them with one")
-        ratio = tilted(flow)
-        _, score = value_and_score(
-            lambda theta: ratio.log_ratio(batch.prepared, theta), batch.theta
-        )
+        others, noise = self._drawn(tilted(flow), batch, generator)
+        # the other theta do not move with an event's own: the score of all is that of the first
+        made, score = value_and_score(self._made(tilted(flow), batch, others), batch.theta)
         penalty = self.alpha * (score - batch.score).square().sum(dim=-1)
-        return self._contrast(ratio, batch, generator) + penalty
+        return self.cross_entropy(made, noise) + penalty
