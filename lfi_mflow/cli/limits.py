@@ -229,6 +229,12 @@ def _source(
 ) -> tuple[EventSource, Any]:
     """Return the source of events, and the exact density of those of a simulator."""
     if name == "surrogate":
+        if not config.processes and "sample" in type(model.flow).lacks:
+            raise InputError(
+                "--source simulator, for a model that generates no events",
+                f"--source surrogate and {model.metadata.preset}",
+                "add --source simulator",
+            )
         return surrogate, None
     from lfi_mflow.inference.exact import exact_likelihood
     from lfi_mflow.inference.limit_config import simulator_of

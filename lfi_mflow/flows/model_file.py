@@ -231,5 +231,7 @@ def _load_weights(flow: Flow, tensors: dict[str, torch.Tensor], path: Path) -> N
     except RuntimeError as error:
         first_line = str(error).splitlines()[-1].strip()
         raise FileFormatError(
-            f"the weights of the model in {path}", f"others ({first_line})", "train it again"
+            f"the weights of the model in {path}",
+            f"those of another version, or of a damaged file ({first_line})",
+            "train it again",
         ) from error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,7 +37,7 @@ from lfi_mflow.inference.processes import (
 )
 from lfi_mflow.inference.rates import ExpectedEvents, Rate, polynomial_cross_section, rate_of
 from lfi_mflow.inference.sources import surrogate_events
-from lfi_mflow.simulation import Prior, Simulator, get_recorded_simulator
+from lfi_mflow.simulation import Array, Parameter, Prior, Simulator, get_recorded_simulator
 
 __all__ = [
     "AuxiliaryMeasurement",
@@ -50,6 +50,7 @@ __all__ = [
 
 LUMINOSITY = "luminosity"
 """Name of the parameter that the luminosity becomes if it is uncertain."""
+_POINTS = 10_000
 
 
 @dataclass(frozen=True)
@@ -292,10 +293,30 @@ def _rate(
     """Return the expected number of events of a model's process."""
     scale = {"luminosity": float(luminosity or 0.0), "efficiency": config.efficiency}
     if config.cross_section:
-        dim = len(model.metadata.events.parameter_names)
-        return ExpectedEvents(polynomial_cross_section(config.cross_section, dim), **scale)
+        parameters = model.metadata.events.parameters
+        cross_section = polynomial_cross_section(config.cross_section, len(parameters))
+        _check_positive(cross_section, parameters)
+        return ExpectedEvents(cross_section, **scale)
     simulator = simulator_of(model, config.simulator)
     return rate_of(simulator if simulator is not None else "imported events", **scale)
+
+
+def _check_positive(
+    cross_section: Callable[[Array], Array], parameters: Sequence[Parameter]
+) -> None:
+    """Fail if a cross-section is negative somewhere within bounds of the parameters."""
+    low, high = (np.array([getattr(p, end) for p in parameters]) for end in ("low", "high"))
+    if not np.isfinite([low, high]).all():
+        return
+    points = np.random.default_rng(0).uniform(low, high, (_POINTS, len(low)))
+    values = cross_section(points)
+    if (values < 0.0).any():
+        where = ", ".join(f"{value:.3g}" for value in points[values.argmin()])
+        raise ConfigError(
+            "a cross-section >= 0 at all parameters",
+            f"{values.min():.3g} pb at ({where})",
+            "correct its components",
+        )
 
 
 def _index(name: str, names: Sequence[str]) -> int:

@@ -187,7 +187,8 @@ def warn_if_poor(summary: WeightSummary, theta: Floats) -> None:
         DataError: If it is below 50, or the weights have no positive sum.
     """
     where = "(" + ", ".join(f"{value:g}" for value in np.ravel(theta)) + ")"
-    summary.check(f"at theta = {where}", _REMEDY)
+    remedy = _REMEDY if summary.total > 0.0 else "give events whose weights have a positive sum"
+    summary.check(f"at theta = {where}", remedy)
     if summary.poor:
         size, n = summary.effective_sample_size, summary.n_events
         text = f"the sample morphed to theta = {where} is worth {size:.0f} of its {n} events"

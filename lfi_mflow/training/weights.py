@@ -73,10 +73,12 @@ def check_weights(file: EventFile, schedule: Sequence[Phase]) -> WeightUse | Non
         return WeightUse(summary, used=True)
     needy = [phase for phase in schedule if phase.minimises.needs_positive_weights]
     if needy:
+        if not summary.total > 0.0:  # no resampling helps
+            summary.check(where, _REMEDY)
         raise DataError(
             f"weights >= 0 {where}, for the objective {needy[0].objective!r}",
-            f"{summary.negative:,} negative ones of {summary.n_events:,}: the weighted likelihood "
-            "is unbounded, it grows forever where the density vanishes under them",
+            f"{summary.negative:,} negative ones of {summary.n_events:,}: the weighted loss is "
+            "unbounded, it falls forever where the model gives them no probability",
             f"make them positive with `lfi-mflow resample {file.path} -o positive.h5`, or train "
             "the chart only, which needs no weights, with `--algorithm chart`",
         )

@@ -188,6 +188,16 @@ def test_bad_input_is_one_clear_line(refuse, study, tmp_path):
     assert "widht" in refuse("--config", config)
 
 
+def test_a_ratio_estimator_needs_the_events_of_the_simulator(run, study, tmp_path):
+    model = tmp_path / "ratio.mflow"
+    train = ["train", study.events, "--model", "nre-c", "--epochs", 1, "--threads", 1]
+    assert run(*train, "-o", model).status == 0
+    limits = ["limits", model, "--observed", study.observed, "--shape-only"]
+    result = run(*limits, "-o", tmp_path / "l.json")
+    assert result.status == 2
+    assert "found --source surrogate and nre-c; add --source simulator" in result.err
+
+
 def test_another_model_takes_the_chart(run, study, tmp_path):
     model = tmp_path / "ratio.mflow"
     train = ["train", study.events, "--chart-of", study.model, "--model", "mr-flow"]

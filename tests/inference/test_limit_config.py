@@ -73,6 +73,13 @@ def test_one_process(model):
     assert next(model.flow.parameters()).dtype == torch.float32
 
 
+@pytest.mark.parametrize("components", [(-2.0,), (1.0, 5.0, 0.0, 0.0, 0.0, 0.0)])
+def test_a_negative_cross_section_is_refused(model, components):
+    config = LimitConfig(luminosity=10.0, cross_section=components)
+    with pytest.raises(ConfigError, match=r">= 0 at all parameters, found -\S+ pb at \(-?[\d.]+, "):
+        build_experiment(model, PRIOR, config)
+
+
 def test_a_nuisance_parameter_of_the_model(model):
     config = LimitConfig(shape_only=True, nuisances={"rho": AuxiliaryMeasurement(0.1, 0.2)})
     experiment, _ = build_experiment(model, PRIOR, config)

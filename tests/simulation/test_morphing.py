@@ -141,6 +141,12 @@ def test_few_effective_events_are_warned_of_and_fewer_refused(events, rates):
         morph(poor, np.zeros(2), rates)
 
 
+def test_weights_that_cancel_are_what_is_wrong(events, rates):
+    nothing = Events(events.theta, events.x, weight=np.zeros(N), components=events.components)
+    with pytest.raises(DataError, match="found 0; give events whose weights have a positive sum"):
+        morph(nothing, np.zeros(2), rates)
+
+
 def test_events_without_components_and_points_at_infinity(events, rates):
     with pytest.raises(DataError, match="component weights"):
         morph(Events(events.theta, events.x), np.zeros(2), rates)
