@@ -35,3 +35,7 @@ def test_a_plane_is_far_from_the_events_and_an_untrained_density_knows_no_theta(
     assert abs(found["correlation"]) < 0.5
     assert 0.3 < found["exact_sd"] < 0.7
     assert found["rms_error"] > 0.3
+    # .60 and .17 of 5,000 events; of so few, those of large score rule it
+    assert found["exact_information"] == pytest.approx([0.6, 0.2], rel=0.5)
+    pairs = zip(found["information"], found["exact_information"], strict=True)
+    assert all(0.0 < value < exact for value, exact in pairs)

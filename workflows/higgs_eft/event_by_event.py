@@ -7,7 +7,9 @@
 For fresh unweighted events of the Standard Model: their mean and median distance to their
 projection, every observable in units of its standard deviation, and the kinematic closure of
 the projections; and the log-ratio ln p(x | theta) / p(x | 0), theta from the prior, against
-the exact one. Beside it stands the closure of as many generated events.
+the exact one. Beside it stand the closure of as many generated events, and the Fisher
+information of an event of the Standard Model about each parameter, by the scores of the model
+and by the exact ones.
 """
 
 from __future__ import annotations
@@ -21,12 +23,15 @@ import torch
 
 from lfi_mflow.closure.evaluation import FlowEvaluator
 from lfi_mflow.flows import Model, load_model
+from lfi_mflow.inference.exact import exact_likelihood
+from lfi_mflow.inference.experiment import LikelihoodFactory
+from lfi_mflow.inference.fisher import event_information, scores_of
 from lfi_mflow.inference.limit_config import simulator_of
 from lfi_mflow.inference.moving import likelihood_of
 from lfi_mflow.simulation import Prior, simulate_unweighted
 
 
-def compare(model: Model, events: int, seed: int) -> dict[str, float]:
+def compare(model: Model, events: int, seed: int) -> dict[str, float | list[float]]:
     """Distances and log-ratios of so many events."""
     simulator, prior = simulator_of(model), Prior.from_table(model.metadata.events.prior)
     rng = np.random.default_rng(seed)
@@ -54,7 +59,16 @@ def compare(model: Model, events: int, seed: int) -> dict[str, float]:
         "rms_error": np.sqrt(np.mean((ratio - exact) ** 2)),
         "exact_sd": exact.std(),
     }
-    return {name: float(value) for name, value in found.items()}
+
+    def information(likelihood: LikelihoodFactory) -> list[float]:
+        scores = scores_of(likelihood, x, zero[0])
+        return event_information(scores, None).diagonal().tolist()
+
+    return {
+        **{name: float(value) for name, value in found.items()},
+        "information": information(lambda x: likelihood_of(model.flow, evaluator.tensor(x))),
+        "exact_information": information(exact_likelihood(simulator)),
+    }
 
 
 def main() -> None:
