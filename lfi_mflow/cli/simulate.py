@@ -38,6 +38,7 @@ __all__ = ["command"]
     epilog=example(
         "lfi-mflow simulate polynomial-surface -n 100000 --seed 1 -o events.h5",
         "lfi-mflow simulate polynomial-surface -n 20 --seed 2 --theta 0.3 -o observed.h5",
+        "lfi-mflow simulate higgs-eft -n 20 --theta 0,0 --set sampling=unweighted -o observed.h5",
         "lfi-mflow simulate path/to/file.py:Class -n 1000000 --workers 8 -o events.h5",
         "lfi-mflow simulate higgs-eft -n 100000000 --dask tcp://head:8786 -o events.h5",
     )

@@ -2,6 +2,10 @@ r"""Quadratic forms of the three couplings (a1, a2, a3), by their six coefficien
 
 The amplitude is linear in the couplings: every density is q(a) = sum_(i <= j) c_ij a_i a_j, and so
 is the rate, its integral.
+
+References:
+    S. Bolognesi et al., On the spin and parity of a single-produced resonance at the LHC,
+    Physical Review D 86 (2012) 095031, arXiv:1208.4018 (the couplings).
 """
 
 from __future__ import annotations

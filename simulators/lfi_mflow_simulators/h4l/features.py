@@ -6,6 +6,9 @@ Each object has some of these features, functions of its four-momentum (E, px, p
 
 Energies, momenta and masses are in GeV. Each of the functions stands beside its gradient, from
 which the volume of the map from momenta to features follows.
+
+References:
+    Particle Data Group, Review of Particle Physics, chapter Kinematics.
 """
 
 from __future__ import annotations

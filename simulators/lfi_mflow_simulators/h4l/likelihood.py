@@ -7,6 +7,9 @@ of fixed mass leaves eleven dimensions: the volume of the surface of constant mH
 twelve per unit of mH, times the length of the gradient of mH within the surface of all events,
 
     (grad mH^T (J^T J)^(-1) grad mH)^(1/2).
+
+References:
+    H. Federer, Geometric Measure Theory, 1969, section 3.2 (area and coarea formulas).
 """
 
 from __future__ import annotations

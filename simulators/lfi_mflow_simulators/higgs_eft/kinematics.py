@@ -8,6 +8,9 @@ A jet has mT^2 = pT^2 + m^2 and E = mT cosh y. The Higgs boson has the transvers
 momentum k - pT1 - pT2 that is left by the jets and a small recoil k of the beam,
 the mass m_aa and the rapidity y_H; its photons fly back to back in its rest frame,
 whose axes are those of the laboratory.
+
+References:
+    Particle Data Group, Review of Particle Physics, chapter Kinematics.
 """
 
 from __future__ import annotations

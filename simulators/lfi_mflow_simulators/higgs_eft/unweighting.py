@@ -3,6 +3,9 @@ r"""Unweighted events: proposals accepted with a probability proportional to the
 The bound on the weight at a theta is the largest of the pilot sample of 200,000
 proposals at that theta. About 10^-4 of the cross-section lies above the bound and is
 lost, in the far tails of transverse momentum; the efficiency is 2 to 15 %.
+
+References:
+    J. von Neumann, Various techniques used in connection with random digits, 1951.
 """
 
 from __future__ import annotations
