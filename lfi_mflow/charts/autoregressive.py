@@ -64,7 +64,7 @@ class MaskedAutoregressiveTransform(zuko.flows.MaskedAutoregressiveTransform):  
         return _OnePass(self, c)
 
     def meta(self, c: Tensor | None, x: Tensor) -> DependentTransform:
-        """Return the splines of coordinates x at a context: (..., p), (..., n) -> transform."""
+        """Return the transform of coordinates x at a context: (..., p), (..., n) -> transform."""
         if c is not None:
             x = torch.cat(broadcast(x, c, ignore=1), dim=-1)
         *hidden, last = self.hyper
@@ -72,8 +72,8 @@ class MaskedAutoregressiveTransform(zuko.flows.MaskedAutoregressiveTransform):  
             x = layer(x)
         shape = x.shape[:-1]
         weight, bias = self._by_parameter(last)
-        phi = self._univariate(weight, bias, x.reshape(-1, x.shape[-1]).T, shape)
-        return DependentTransform(phi, 1)
+        transforms = self._univariate(weight, bias, x.reshape(-1, x.shape[-1]).T, shape)
+        return DependentTransform(transforms, 1)
 
     def invert(self, y: Tensor, c: Tensor | None) -> Tensor:
         """Find x: (..., n), (..., p) -> (..., n)."""
@@ -104,7 +104,7 @@ class MaskedAutoregressiveTransform(zuko.flows.MaskedAutoregressiveTransform):  
         return torch.cat(found)[self._turns.argsort()].T.reshape(shape)
 
     def _by_parameter(self, last: MaskedLinear) -> tuple[Tensor, Tensor]:
-        """Weights (3 K - 1, n, h) and biases (3 K - 1, n) of the last layer."""
+        """Weights (total, n, h) and biases (total, n) of the last layer."""
         return tuple(
             rows.unflatten(0, (-1, self.total)).transpose(0, 1)
             for rows in (last.mask * last.weight, last.bias)

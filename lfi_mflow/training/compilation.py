@@ -15,7 +15,6 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch._dynamo.exc import TorchDynamoException
 
 from lfi_mflow.errors import ConfigError
 from lfi_mflow.training.events import Batch
@@ -39,6 +38,8 @@ def compiled(loss: Loss, device: torch.device) -> Loss:
     Raises:
         ConfigError: If there is no compiler for a CPU; or in the first call, if it fails.
     """
+    from torch._dynamo.exc import TorchDynamoException  # noqa: PLC0415 - takes two seconds
+
     names = [os.environ.get("CXX", ""), "c++", "g++", "clang++"]
     if device.type == "cpu" and not any(map(shutil.which, names)):
         raise ConfigError("a C++ compiler, to compile the loss", "none", _REMEDY)

@@ -2,6 +2,8 @@
 
 import dataclasses
 import shutil
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -100,3 +102,9 @@ def test_a_compiler_that_fails(training, monkeypatch):
     monkeypatch.setattr(torch, "compile", failing)
     with pytest.raises(ConfigError, match=r"found Python\.h: no such file; install"):
         training()
+
+
+def test_who_compiles_nothing_does_not_load_the_compiler():
+    code = "import sys, lfi_mflow.training; print('torch._dynamo' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
