@@ -38,7 +38,7 @@ __all__ = ["command"]
     epilog=example(
         "lfi-mflow simulate polynomial-surface -n 100000 --seed 1 -o events.h5",
         "lfi-mflow simulate polynomial-surface -n 20 --seed 2 --theta 0.3 -o observed.h5",
-        "lfi-mflow simulate higgs-eft -n 20 --theta 0,0 --set sampling=unweighted -o observed.h5",
+        "lfi-mflow simulate higgs-eft -n 20 --theta 0,0 --unweighted -o observed.h5",
         "lfi-mflow simulate path/to/file.py:Class -n 1000000 --workers 8 -o events.h5",
         "lfi-mflow simulate higgs-eft -n 100000000 --dask tcp://head:8786 -o events.h5",
     )
@@ -49,6 +49,12 @@ __all__ = ["command"]
 @theta_option("The parameters of all events.")
 @prior_option
 @settings_option
+@click.option(
+    "--unweighted",
+    is_flag=True,
+    help="Events of weight one from a simulator that draws weighted ones, as --set "
+    "sampling=unweighted.",
+)
 @click.option(
     "--workers",
     type=click.IntRange(min=1),
@@ -81,6 +87,8 @@ def command(name: str, output: Path, *, force: bool, as_json: bool, **options: A
     continues when the same command is given again.
     """
     claim_output(output, force=force)
+    if options["unweighted"]:
+        options["settings"] = {**options["settings"], "sampling": "unweighted"}
     from lfi_mflow.data import produce
 
     job = _job(name, options)

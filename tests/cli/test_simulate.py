@@ -155,3 +155,13 @@ def test_a_dask_address_is_where_the_chunks_go(run, tmp_path, monkeypatch):
     options = ["--seed", 1, "--dask", "tcp://head:8786", "-o", tmp_path / "e.h5"]
     assert run("simulate", "polynomial-surface", "-n", 10, *options).status == 0
     assert asked == ["tcp://head:8786"]
+
+
+def test_unweighted_events(run, refused, tmp_path):
+    command = ["simulate", "higgs-eft", "-n", 20, "--theta", "0,0", "--unweighted"]
+    assert run(*command, "-o", tmp_path / "e.h5").status == 0
+    with open_events(tmp_path / "e.h5") as file:
+        assert "weight" not in file.columns
+        assert file.metadata.settings["sampling"] == "unweighted"
+    other = ["simulate", "sphere", "-n", 20, "--unweighted", "-o", tmp_path / "s.h5"]
+    assert "a setting of sphere, found 'sampling'" in refused(tmp_path, *other)
