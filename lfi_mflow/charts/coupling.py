@@ -167,9 +167,12 @@ class SplineCoupling(Bijection):
         return (tail, head) if self.moves_head else (head, tail)
 
     def _join(self, fixed: Tensor, moved: Tensor) -> Tensor:
-        """Undo the cut, for a moved part with shape (features, B)."""
-        parts = (moved.T, fixed) if self.moves_head else (fixed, moved.T)
-        return torch.cat(parts, dim=-1)
+        """Undo the cut, for a moved part with shape (features, B).
+
+        The batch is last in memory: the next layer finds contiguous what it moves.
+        """
+        parts = (moved, fixed.T) if self.moves_head else (fixed.T, moved)
+        return torch.cat(parts).T
 
     def _condition(
         self, fixed: Tensor, theta: Tensor | None

@@ -52,7 +52,7 @@ class TriangularLinear(Bijection):
     def forward(self, z: Tensor, theta: Tensor | None = None) -> Tensor:
         """Map latents to data: (B, d) -> (B, d)."""
         lower, upper = self._factors()
-        return z @ (lower @ upper).T + self.bias
+        return torch.addmm(self.bias[:, None], lower @ upper, z.T).T
 
     def push(
         self, z: Tensor, tangents: Tensor, theta: Tensor | None = None

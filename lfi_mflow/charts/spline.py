@@ -70,13 +70,14 @@ class RationalQuadraticSpline:
         bins = (len(parameters) + 1) // 3
         sizes, slopes = parameters.split([2 * bins, bins - 1])
         fractions = self._log_sizes(sizes.unflatten(0, (2, bins))).softmax(dim=1)
-        # one product adds up the bins before each knot, and what each has at least
+        # One product adds up the bins before each knot, what each has at least, and minus R,
+        # which is that of all fractions.
         before = fractions.new_full((bins + 1, bins), 1 - self.least_bin * bins).tril(-1)
         least = torch.arange(bins + 1, dtype=before.dtype, device=before.device) * self.least_bin
-        knots = 2 * bound * (before + least[:, None]) @ fractions.unsqueeze(-1).flatten(2) - bound
+        knots = bound * (2 * (before + least[:, None]) - 1) @ fractions.unsqueeze(-1).flatten(2)
         self.bound = bound
         self._knots = knots.reshape(2, bins + 1, *fractions.shape[2:])
-        self._slopes = F.pad(slopes, (0, 0) * (slopes.ndim - 1) + (1, 1))
+        self._slopes = slopes
 
     @staticmethod
     def _log_sizes(sizes: Tensor) -> Tensor:
@@ -141,6 +142,7 @@ class RationalQuadraticSpline:
         left = (value >= knots[axis, 1:-1]).sum(dim=0)
         both = torch.stack([left, left + 1])
         (x0, x1), (y0, y1) = knots.gather(1, both.expand(2, *both.shape))
-        d0, d1 = self._derivative(slopes.gather(0, both))
+        inner = (both - 1).clamp(0, len(slopes) - 1)
+        d0, d1 = self._derivative(slopes.gather(0, inner).where(inner == both - 1, 0.0))
         width, height = x1 - x0, y1 - y0
         return _Bin(x0, y0, width, height, height / width, d0, d1)

@@ -158,15 +158,17 @@ class LatentFlow(nn.Module):
             order = 2 * order // latent_dim
 
         def spline(index: int, context: int) -> zuko.lazy.LazyTransform:
+            alone = latent_dim + context == 1
             transform = MaskedAutoregressiveTransform(
                 latent_dim,
                 context,
                 order=order.flip(0) if index % 2 else order,
                 univariate=BinsFirstSpline,
-                shapes=[(bins,), (bins,), (bins - 1,)],
+                # one part spares a copy; model files have three of what has no network
+                shapes=[(bins,), (bins,), (bins - 1,)] if alone else [(3 * bins - 1,)],
                 **network,
             )
-            if latent_dim + context == 1:  # zuko starts what has no network far from the identity
+            if alone:  # zuko starts what has no network far from the identity
                 for values in transform.phi:
                     nn.init.zeros_(values)
             return transform

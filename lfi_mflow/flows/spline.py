@@ -48,9 +48,8 @@ class BinsFirstSpline(Transform):
     Fastest where the memory of the parameters has the bins first and the batch last.
 
     Arguments:
-        widths: Unconstrained widths of the K bins of n splines, with shape (..., n, K).
-        heights: Unconstrained heights, with shape (..., n, K).
-        derivatives: Unconstrained derivatives at the inner knots, with shape (..., n, K - 1).
+        parameters: Unconstrained widths and heights of the K bins of n splines, and derivatives at
+            their inner knots: with shape (..., n, 3 K - 1), or in parts of it.
         bound: Half width of the interval.
         kwargs: Arguments of :class:`torch.distributions.Transform`.
     """
@@ -60,16 +59,9 @@ class BinsFirstSpline(Transform):
     bijective = True
     sign = 1
 
-    def __init__(
-        self,
-        widths: Tensor,
-        heights: Tensor,
-        derivatives: Tensor,
-        bound: float = 5.0,
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, *parameters: Tensor, bound: float = 5.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._parameters = (widths, heights, derivatives)
+        self._parameters = parameters[0] if len(parameters) == 1 else torch.cat(parameters, dim=-1)
         self._bound = bound
 
     def _call(self, x: Tensor) -> Tensor:
@@ -93,8 +85,8 @@ class BinsFirstSpline(Transform):
 
     def _batch_last(self, x: Tensor) -> tuple[_BoundedSpline, Tensor]:
         """Return splines and their points with the batch last: (..., n) -> splines, (n, ...)."""
-        widths = self._parameters[0]
-        x = x.expand(torch.broadcast_shapes(x.shape, widths.shape[:-1]))
-        new = (None,) * (x.ndim + 1 - widths.ndim)
-        parameters = torch.cat([part[new].movedim((-1, -2), (0, 1)) for part in self._parameters])
+        parameters = self._parameters
+        x = x.expand(torch.broadcast_shapes(x.shape, parameters.shape[:-1]))
+        new = (None,) * (x.ndim + 1 - parameters.ndim)
+        parameters = parameters[new].movedim((-1, -2), (0, 1))
         return _BoundedSpline(parameters, self._bound), x.movedim(-1, 0).contiguous()
