@@ -61,7 +61,8 @@ class BinsFirstSpline(Transform):
 
     def __init__(self, *parameters: Tensor, bound: float = 5.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._parameters = parameters[0] if len(parameters) == 1 else torch.cat(parameters, dim=-1)
+        parts = [part.movedim((-1, -2), (0, 1)) for part in parameters]
+        self._parameters = parts[0] if len(parts) == 1 else torch.cat(parts)
         self._bound = bound
 
     def _call(self, x: Tensor) -> Tensor:
@@ -85,8 +86,8 @@ class BinsFirstSpline(Transform):
 
     def _batch_last(self, x: Tensor) -> tuple[_BoundedSpline, Tensor]:
         """Return splines and their points with the batch last: (..., n) -> splines, (n, ...)."""
-        parameters = self._parameters
-        x = x.expand(torch.broadcast_shapes(x.shape, parameters.shape[:-1]))
-        new = (None,) * (x.ndim + 1 - parameters.ndim)
-        parameters = parameters[new].movedim((-1, -2), (0, 1))
+        _, splines, *batch = self._parameters.shape
+        x = x.expand(torch.broadcast_shapes(x.shape, (*batch, splines)))
+        new = (None,) * (x.ndim - 1 - len(batch))
+        parameters = self._parameters[:, :, *new]
         return _BoundedSpline(parameters, self._bound), x.movedim(-1, 0).contiguous()
