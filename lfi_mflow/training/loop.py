@@ -40,6 +40,8 @@ VALIDATION_BATCH = 2**14
 _REPORT_SECONDS = 0.5
 _MOST_SKIPPED = 0.01
 """Share of the steps of an epoch that may be left out."""
+_ROUNDING = 1e-6
+"""Spread along a principal axis, relative to the first, that single precision may make."""
 
 
 @dataclass(frozen=True)
@@ -180,9 +182,22 @@ def _standardise(flow: Flow, events: TrainingEvents, units: Sequence[str] | None
         mean, covariance = events.moments()
         flow.standardisation.fit(mean, covariance, units or [""] * flow.data_dim)
         if flow.chart is not None:
+            _check_rank(flow)
             flow.chart.orient(flow.standardisation.axes)
     if flow.conditional:
         chart_of(flow).standardise_theta(*events.theta_moments())
+
+
+def _check_rank(flow: Flow) -> None:
+    """Fail if the events span fewer dimensions than the manifold is to have."""
+    variances = flow.standardisation.spectrum
+    rank = int((variances > _ROUNDING**2 * variances.max()).sum())
+    if rank < flow.latent_dim:
+        raise ConfigError(
+            f"a manifold dimension n <= {rank}, the linear rank of the events",
+            f"n = {flow.latent_dim}",
+            "choose another --latent-dim",
+        )
 
 
 class _PhaseRun:

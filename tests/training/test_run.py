@@ -16,7 +16,7 @@ from lfi_mflow.errors import (
     UnknownNameError,
 )
 from lfi_mflow.flows import PRESETS, Dimensions, load_model, save_model
-from lfi_mflow.simulation import Events
+from lfi_mflow.simulation import Events, Observable
 from lfi_mflow.training import (
     ALGORITHMS,
     Phase,
@@ -230,6 +230,16 @@ def test_the_manifold_dimension(write, make_events, metadata, config):
     for wrong, match in ((2, "1 <= n < d = 2"), (-1, "dimensions >= 0")):
         with pytest.raises(ConfigError, match=match):
             train_model(unknown, dataclasses.replace(config, latent_dim=wrong))
+
+
+def test_more_dimensions_than_the_events_span_are_refused(write, make_events, metadata, config):
+    drawn = make_events(200)
+    about = dataclasses.replace(metadata, observables=tuple(Observable(name) for name in "abc"))
+    t = drawn.x[:, :1].astype(np.float32)
+    line = write(Events(drawn.theta, np.hstack([t, 2 * t + 1, 0.3 * t])), "line.h5", about)
+    with pytest.raises(ConfigError, match="n <= 1, the linear rank of the events, found n = 2"):
+        train_model(line, dataclasses.replace(config, latent_dim=2))
+    train_model(line, dataclasses.replace(config.with_epochs(1), latent_dim=1))
 
 
 def test_without_parameters(write, make_events, metadata, config):
