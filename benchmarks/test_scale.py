@@ -12,6 +12,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -45,24 +46,29 @@ def ratio(benchmark: Any, seconds: dict[str, list[float]], target: float) -> Non
         assert one / two >= target
 
 
-def rate_of(workers: Workers, n: int) -> float:
-    """Seconds from the second chunk to the last: workers that have begun are up to speed."""
-    chunks = workers.simulate(job(n), range(job(n).n_chunks))
-    next(chunks)
-    start = time.perf_counter()
-    events = sum(len(some) for _, some in chunks)
-    return (time.perf_counter() - start) / events
+def seconds_per_event(workers: Workers, n: int) -> float:
+    """From the second chunk to the last: workers that have begun are up to speed."""
+    times: list[tuple[int, float]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        produce(
+            job(n),
+            Path(folder) / "events.h5",
+            workers=workers,
+            progress=lambda done: times.append((done, time.perf_counter())),
+        )
+    (before, start), (events, stop) = times[1], times[-1]
+    return (stop - start) / (events - before)
 
 
 @pytest.mark.parametrize("kind", ["processes", "dask"])
 def test_two_simulate(benchmark: Any, kind: str) -> None:
-    """Higgs events by one and by two workers."""
+    """Higgs events in a file, by one and by two workers."""
     n = max(80_000, int(2_000_000 * SCALE))
     seconds: dict[str, list[float]] = {"one": [], "two": []}
 
     def turns(two: Workers) -> None:
-        seconds["one"].append(rate_of(ThisProcess(), n // 2))
-        seconds["two"].append(rate_of(two, n))
+        seconds["one"].append(seconds_per_event(ThisProcess(), n // 2))
+        seconds["two"].append(seconds_per_event(two, n))
 
     if kind == "processes":
         benchmark.pedantic(turns, args=(Processes(2),), rounds=ROUNDS)

@@ -1,4 +1,7 @@
-"""Producing an event file: simulated in chunks, resumable, reproducible."""
+"""Producing an event file: simulated in chunks, resumable, reproducible.
+
+Chunks are written to the file in their order while workers simulate those that follow.
+"""
 
 from __future__ import annotations
 
@@ -79,22 +82,22 @@ def produce(
     with open_spool(path, job, simulator) as spool:
         run = _Run(job, simulator, spool, drop_nonfinite, progress)
         try:
-            resumed_at = run.simulate(workers)
-            n_events = write_events(path, run.metadata, run.batches(), force=force)
+            n_events = write_events(path, run.metadata, run.batches(workers), force=force)
         except KeyboardInterrupt as error:
             raise Interrupted(
                 f"stopped after {run.done} of {job.n_events} events; "
                 f"run the same command again to continue at event {run.done}"
             ) from error
         spool.remove()
-    return Production(path, n_events, resumed_at, run.counts.get("nonfinite", 0))
+    return Production(path, n_events, run.resumed_at, run.counts.get("nonfinite", 0))
 
 
 class _Run:
-    """One run of a job: fills the spool, then reads it in order.
+    """One run of a job.
 
     Attributes:
-        done: Number of events in the spool.
+        done: Number of events that were simulated, by this run and those before.
+        resumed_at: Number of events that were there from an interrupted run.
         counts: Number of events that were dropped, by reason.
         metadata: What the event file says; its counts are filled by :meth:`batches`.
     """
@@ -110,7 +113,7 @@ class _Run:
         self._job, self._spool, self._drop_nonfinite = job, spool, drop_nonfinite
         self._observables = tuple(observable.name for observable in simulator.observables)
         self._progress = progress or (lambda done: None)
-        self.done = 0
+        self.done = self.resumed_at = 0
         self.counts: dict[str, int] = {}
         self.metadata = EventMetadata(
             parameters=tuple(simulator.parameters),
@@ -124,33 +127,28 @@ class _Run:
             counts=self.counts,
         )
 
-    def simulate(self, workers: int | Workers) -> int:
-        """Simulate the chunks that are not in the spool; return how many events were."""
+    def batches(self, workers: int | Workers) -> Iterator[Events]:
+        """Yield the events in order, without those that are not finite.
+
+        Chunks come from the spool, or are simulated and left there.
+        """
         finished = self._spool.finished(self._job)
-        self.done = resumed_at = sum(map(self._job.chunk_length, finished))
+        self.done = self.resumed_at = sum(map(self._job.chunk_length, finished))
         self._progress(self.done)
         missing = (index for index in range(self._job.n_chunks) if index not in finished)
-        # Closed at once when something goes wrong, so that no worker outlives the run.
-        simulated = simulate_chunks(self._job, missing, workers)
-        with closing(cast("Generator[tuple[int, Events]]", simulated)) as chunks:
-            for index, events in chunks:
-                self._spool.save(index, events)
-                self.done += len(events)
-                self._keep(index, events)
-                self._progress(self.done)
-        return resumed_at
-
-    def batches(self) -> Iterator[Events]:
-        """Yield the events of the spool in order, without those that are not finite."""
+        simulated = simulate_chunks(self._job, missing, workers, self._spool)
         dropped = 0
-        for index in range(self._job.n_chunks):
-            events = self._spool.load(index)
-            keep = self._keep(index, events)
-            if keep.all():
-                yield events
-            else:
-                dropped += int((~keep).sum())
-                yield events[keep]
+        # Closed at once when something goes wrong, so that no worker outlives the run.
+        with closing(cast("Generator[tuple[int, Events]]", simulated)) as chunks:
+            for index in range(self._job.n_chunks):
+                events = self._spool.load(index) if index in finished else next(chunks)[1]
+                if index not in finished:
+                    self.done += len(events)
+                keep = self._keep(index, events)
+                if index not in finished:
+                    self._progress(self.done)
+                yield events if keep.all() else events[keep]
+                dropped += len(events) - int(keep.sum())
         if dropped:
             self.counts["nonfinite"] = dropped
 

@@ -21,7 +21,6 @@ from lfi_mflow.files import require_file
 
 __all__ = [
     "ANEW",
-    "CHUNK_ROWS",
     "Digest",
     "find_datasets",
     "open_hdf5",
@@ -31,7 +30,6 @@ __all__ = [
 
 FORMAT = "lfi-mflow events"
 SCHEMA_VERSION = 1
-CHUNK_ROWS = 16_384
 ANEW = "write it anew with lfi-mflow simulate or lfi-mflow import"
 
 _ARRAYS = ("theta", "x", "weight", "log_ratio", "score", "latent", "components")

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from lfi_mflow.data.schema import CHUNK_ROWS
+from lfi_mflow.data.columns import CHUNK_ROWS
 from lfi_mflow.simulation import Events
 
 __all__ = ["cut_batches", "shuffled_batches", "shuffled_chunks", "shuffled_rows"]

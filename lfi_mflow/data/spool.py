@@ -9,6 +9,7 @@ rare one that a crash of the machine has damaged, which is then simulated again.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import zipfile
 from collections.abc import Iterator
@@ -51,7 +52,7 @@ class Spool:
             StorageError: If the disk is full.
         """
         path = self._path(index)
-        temporary = path.with_suffix(".tmp")
+        temporary = path.with_suffix(f".{os.getpid()}.tmp")  # a worker of a killed run may write
         # Not synced to the disk: a chunk that a power cut damages is simulated again.
         with explain_storage_errors(path):
             try:

@@ -2,9 +2,8 @@
 
 A file holds one dataset per array of :class:`lfi_mflow.simulation.Events`,
 ``/theta`` (N, p), ``/x`` (N, d) and whichever of the optional ones there are,
-chunked by rows, compressed (byte shuffle and LZF: measured on float64 features,
-gzip saves a tenth of the space and takes twice as long) and guarded by a
-Fletcher-32 checksum per chunk. The attributes of the root say what the columns
+chunked by rows, compressed where that is worth its time (:mod:`lfi_mflow.data.columns`) and
+guarded by a Fletcher-32 checksum per chunk. The attributes of the root say what the columns
 mean and where the events come from, each as JSON, and hold the SHA-256 of all
 values. Nothing here ever holds a whole file in memory.
 """
@@ -18,10 +17,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from lfi_mflow.data.columns import CHUNK_ROWS
 from lfi_mflow.data.metadata import EventMetadata
 from lfi_mflow.data.schema import (
     ANEW,
-    CHUNK_ROWS,
     Digest,
     find_datasets,
     open_hdf5,

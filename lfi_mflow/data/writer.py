@@ -7,10 +7,10 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from numpy.typing import NDArray
 
+from lfi_mflow.data.columns import CHUNK_ROWS, create_column
 from lfi_mflow.data.metadata import EventMetadata
-from lfi_mflow.data.schema import CHUNK_ROWS, Digest, write_attributes
+from lfi_mflow.data.schema import Digest, write_attributes
 from lfi_mflow.data.sink import Sink, create_hdf5
 from lfi_mflow.errors import DataError
 from lfi_mflow.files import atomic_output, check_output
@@ -105,7 +105,10 @@ class _Writer:
         stored = {}
         for name, array in events.columns().items():
             if name not in self._datasets:
-                self._datasets[name] = self._create(name, array)
+                # Features keep single precision, all else is double.
+                dtype = "<f4" if name == "x" and array.dtype == np.float32 else "<f8"
+                first = array[:CHUNK_ROWS]
+                self._datasets[name] = create_column(self._file, name, first, dtype)
             dataset = self._datasets[name]
             stored[name] = np.ascontiguousarray(array, dtype=dataset.dtype)
             dataset.resize(stop, axis=0)
@@ -114,19 +117,3 @@ class _Writer:
         self._sink.raise_error()
         self._digest.update(stored)
         self._written = stop
-
-    def _create(self, name: str, array: NDArray[np.floating]) -> h5py.Dataset:
-        """Create a dataset: features keep single precision, all else is double."""
-        single = name == "x" and array.dtype == np.float32
-        width = array.shape[1:]
-        # HDF5 chunks no array without columns (theta of observed events) unless it may grow.
-        return self._file.create_dataset(
-            name,
-            shape=(0, *width),
-            maxshape=(None, *(columns or None for columns in width)),
-            chunks=(CHUNK_ROWS, *(max(1, columns) for columns in width)),
-            dtype="<f4" if single else "<f8",
-            compression="lzf",
-            shuffle=True,
-            fletcher32=True,
-        )

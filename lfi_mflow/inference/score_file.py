@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 
 from lfi_mflow.config import from_table
 from lfi_mflow.data import ObservedSource
-from lfi_mflow.data.schema import CHUNK_ROWS, open_hdf5
+from lfi_mflow.data.columns import CHUNK_ROWS, create_column
+from lfi_mflow.data.schema import open_hdf5
 from lfi_mflow.data.sink import Sink, create_hdf5
 from lfi_mflow.data.trust import plain_dataset
 from lfi_mflow.errors import DataError, FileFormatError, InputError
@@ -208,7 +209,7 @@ class _Writer:
         """Write the next rows."""
         for name, array in columns.items():
             if name not in self._file:
-                self._create(name, array)
+                create_column(self._file, name, array, array.dtype.newbyteorder("<"))
             dataset = self._file[name]
             start = len(dataset)
             dataset.resize(start + len(array), axis=0)
@@ -236,20 +237,6 @@ class _Writer:
             count += int(off.sum())
             self.append({"off_manifold": off.astype(np.int8)})
         return count
-
-    def _create(self, name: str, array: NDArray[Any]) -> None:
-        """Create a column that grows."""
-        width = array.shape[1:]
-        self._file.create_dataset(
-            name,
-            shape=(0, *width),
-            maxshape=(None, *width),
-            chunks=(CHUNK_ROWS, *width),
-            dtype=array.dtype.newbyteorder("<"),
-            compression="lzf",
-            shuffle=True,
-            fletcher32=True,
-        )
 
 
 class ScoreFile:

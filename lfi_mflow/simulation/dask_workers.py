@@ -26,7 +26,7 @@ from lfi_mflow.simulation.contract import Simulator
 from lfi_mflow.simulation.events import Events
 from lfi_mflow.simulation.registry import code_digest, get_simulator
 from lfi_mflow.simulation.runner import SimulationJob, simulate_chunk
-from lfi_mflow.simulation.workers import in_order
+from lfi_mflow.simulation.workers import Store, in_order
 
 __all__ = ["DaskWorkers"]
 
@@ -44,7 +44,9 @@ class DaskWorkers:
 
     address: str
 
-    def simulate(self, job: SimulationJob, indices: Iterable[int]) -> Iterator[tuple[int, Events]]:
+    def simulate(
+        self, job: SimulationJob, indices: Iterable[int], store: Store | None = None
+    ) -> Iterator[tuple[int, Events]]:
         """Yield the chunks with these numbers, in their order.
 
         Raises:
@@ -58,7 +60,11 @@ class DaskWorkers:
             def submit(index: int) -> Any:
                 return client.submit(_work, task, index, key=f"{name}-{index}", pure=False)
 
-            yield from in_order(indices, submit, lambda: sum(client.nthreads().values()))
+            found = in_order(indices, submit, lambda: sum(client.nthreads().values()))
+            for index, events in found:
+                if store is not None:  # workers need not see the same file system
+                    store.save(index, events)
+                yield index, events
 
 
 def _task(job: SimulationJob) -> str:

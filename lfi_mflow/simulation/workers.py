@@ -17,7 +17,7 @@ from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar, cast
 
 from lfi_mflow.errors import InputError, LfiMflowError
 from lfi_mflow.simulation.contract import Simulator
@@ -25,7 +25,9 @@ from lfi_mflow.simulation.events import Events
 from lfi_mflow.simulation.registry import get_simulator
 from lfi_mflow.simulation.runner import SimulationJob, simulate_chunk
 
-__all__ = ["AHEAD", "Processes", "ThisProcess", "Workers", "in_order", "simulate_chunks"]
+__all__ = ["AHEAD", "Processes", "Store", "ThisProcess", "Workers", "in_order", "simulate_chunks"]
+
+Chunk_co = TypeVar("Chunk_co", covariant=True)
 
 AHEAD = 2
 """Chunks that are computed ahead of the one that is waited for, per worker."""
@@ -34,26 +36,43 @@ AHEAD = 2
 class Workers(Protocol):
     """Who simulates the chunks of a job."""
 
-    def simulate(self, job: SimulationJob, indices: Iterable[int]) -> Iterator[tuple[int, Events]]:
+    def simulate(
+        self, job: SimulationJob, indices: Iterable[int], store: Store | None = None
+    ) -> Iterator[tuple[int, Events]]:
         """Yield the chunks with these numbers, in their order, see :func:`simulate_chunks`."""
 
 
-class Promise(Protocol):
+class Store(Protocol):
+    """A place on disk for chunks, by their numbers. It can be pickled."""
+
+    def save(self, index: int, events: Events) -> None:
+        """Keep a chunk."""
+
+    def load(self, index: int) -> Events:
+        """Return a chunk that was kept."""
+
+
+class Promise(Protocol[Chunk_co]):
     """A chunk that is being simulated."""
 
-    def result(self) -> Events:
-        """Wait for its events."""
+    def result(self) -> Chunk_co:
+        """Wait for it."""
 
 
 @dataclass(frozen=True)
 class ThisProcess:
     """One chunk after the other, here."""
 
-    def simulate(self, job: SimulationJob, indices: Iterable[int]) -> Iterator[tuple[int, Events]]:
+    def simulate(
+        self, job: SimulationJob, indices: Iterable[int], store: Store | None = None
+    ) -> Iterator[tuple[int, Events]]:
         """Yield the chunks with these numbers, in their order."""
         simulator = get_simulator(job.simulator, job.settings)
         for index in indices:
-            yield index, simulate_chunk(job, index, simulator)
+            events = simulate_chunk(job, index, simulator)
+            if store is not None:
+                store.save(index, events)
+            yield index, events
 
 
 @dataclass(frozen=True)
@@ -66,17 +85,24 @@ class Processes:
 
     count: int
 
-    def simulate(self, job: SimulationJob, indices: Iterable[int]) -> Iterator[tuple[int, Events]]:
+    def simulate(
+        self, job: SimulationJob, indices: Iterable[int], store: Store | None = None
+    ) -> Iterator[tuple[int, Events]]:
         """Yield the chunks with these numbers, in their order.
+
+        A store takes them from the processes themselves: to send them through a pipe would
+        cost this process more than to read them.
 
         Raises:
             LfiMflowError: If a process dies.
         """
         try:
-            with _worker_pool(job, self.count) as pool:
-                yield from in_order(
+            with _worker_pool(job, store, self.count) as pool:
+                found = in_order(
                     indices, lambda index: pool.submit(_work, index), lambda: self.count
                 )
+                for index, events in found:
+                    yield index, cast("Store", store).load(index) if events is None else events
         except BrokenProcessPool as error:
             raise LfiMflowError(
                 "a worker process died, perhaps for lack of memory; use fewer workers or smaller "
@@ -85,7 +111,10 @@ class Processes:
 
 
 def simulate_chunks(
-    job: SimulationJob, indices: Iterable[int], workers: int | Workers = 1
+    job: SimulationJob,
+    indices: Iterable[int],
+    workers: int | Workers = 1,
+    store: Store | None = None,
 ) -> Iterator[tuple[int, Events]]:
     """Simulate some chunks of a job and yield them in the order of ``indices``.
 
@@ -96,6 +125,7 @@ def simulate_chunks(
         indices: Numbers of the chunks.
         workers: Who simulates them, or a number of processes; 1 works in this process.
             The events do not depend on it.
+        store: Where each chunk is to be kept as well, before it is yielded.
 
     Yields:
         The number of each chunk and its events.
@@ -109,12 +139,12 @@ def simulate_chunks(
         if workers < 1:
             raise InputError("at least 1 worker", str(workers), "give a larger number")
         workers = ThisProcess() if workers == 1 else Processes(workers)
-    yield from workers.simulate(job, indices)
+    yield from workers.simulate(job, indices, store)
 
 
 def in_order(
-    indices: Iterable[int], submit: Callable[[int], Promise], count: Callable[[], int]
-) -> Iterator[tuple[int, Events]]:
+    indices: Iterable[int], submit: Callable[[int], Promise[Chunk_co]], count: Callable[[], int]
+) -> Iterator[tuple[int, Chunk_co]]:
     """Keep workers busy with a bounded number of chunks, and yield these in order.
 
     Arguments:
@@ -123,7 +153,7 @@ def in_order(
         count: Says how many workers there are at the moment.
     """
     remaining = iter(indices)
-    pending: deque[tuple[int, Promise]] = deque()
+    pending: deque[tuple[int, Promise[Chunk_co]]] = deque()
 
     def fill() -> None:
         room = AHEAD * max(1, count()) - len(pending)
@@ -133,17 +163,20 @@ def in_order(
     fill()
     while pending:
         index, promise = pending.popleft()
-        events = promise.result()
+        chunk = promise.result()
         del promise  # a worker that keeps the events for it can forget them
         fill()
-        yield index, events
+        yield index, chunk
 
 
 @contextmanager
-def _worker_pool(job: SimulationJob, workers: int) -> Iterator[ProcessPoolExecutor]:
+def _worker_pool(
+    job: SimulationJob, store: Store | None, workers: int
+) -> Iterator[ProcessPoolExecutor]:
     """Start processes that know the job; drop what they have not begun in the end."""
     # A forked child of a process with threads can hang: every worker starts afresh.
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start_worker, (job,))
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, context, _start_worker, (job, store))
     try:
         yield pool
     finally:
@@ -151,15 +184,15 @@ def _worker_pool(job: SimulationJob, workers: int) -> Iterator[ProcessPoolExecut
 
 
 # What a worker process works on; set once in every worker, never in this process.
-_worker: tuple[SimulationJob, Simulator] | None = None
+_worker: tuple[SimulationJob, Simulator, Store | None] | None = None
 
 
-def _start_worker(job: SimulationJob) -> None:
+def _start_worker(job: SimulationJob, store: Store | None) -> None:
     """Prepare a worker: build the simulator once, and leave quietly at Ctrl-C."""
     global _worker  # noqa: PLW0603 - a pool has no other place for what a process keeps
     signal.signal(signal.SIGINT, lambda *_: os._exit(130))
     threading.Thread(target=_leave_with_parent, daemon=True).start()
-    _worker = job, get_simulator(job.simulator, job.settings)
+    _worker = job, get_simulator(job.simulator, job.settings), store
 
 
 def _leave_with_parent() -> None:
@@ -170,9 +203,13 @@ def _leave_with_parent() -> None:
         os._exit(1)
 
 
-def _work(index: int) -> Events:
-    """Simulate a chunk in a worker."""
+def _work(index: int) -> Events | None:
+    """Simulate a chunk in a worker; it stays in the store, if there is one."""
     if _worker is None:
         raise LfiMflowError("a worker was not started by simulate_chunks; use that")
-    job, simulator = _worker
-    return simulate_chunk(job, index, simulator)
+    job, simulator, store = _worker
+    events = simulate_chunk(job, index, simulator)
+    if store is None:
+        return events
+    store.save(index, events)
+    return None

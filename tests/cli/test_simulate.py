@@ -147,9 +147,9 @@ def test_a_dask_address_is_where_the_chunks_go(run, tmp_path, monkeypatch):
     """Without a cluster: what the command hands over."""
     asked = []
 
-    def simulate(self, job, indices):
+    def simulate(self, job, indices, store):
         asked.append(self.address)
-        return ThisProcess().simulate(job, indices)
+        return ThisProcess().simulate(job, indices, store)
 
     monkeypatch.setattr(DaskWorkers, "simulate", simulate)
     options = ["--seed", 1, "--dask", "tcp://head:8786", "-o", tmp_path / "e.h5"]
