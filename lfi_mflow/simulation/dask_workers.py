@@ -7,20 +7,22 @@ had in work: Dask gives them to others.
 
 from __future__ import annotations
 
+import ctypes
 import dataclasses
 import functools
 import importlib
 import json
+import os
 import threading
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from lfi_mflow.errors import InputError, LfiMflowError
+from lfi_mflow.errors import InputError, LfiMflowError, StorageError
 from lfi_mflow.files import require_file
 from lfi_mflow.simulation.contract import Simulator
 from lfi_mflow.simulation.events import Events
@@ -31,6 +33,10 @@ from lfi_mflow.simulation.workers import Store, in_order
 __all__ = ["DaskWorkers"]
 
 _CONNECT_SECONDS = 20.0
+
+# Numbers of malloc.h, and the largest threshold that glibc takes by itself.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_LARGEST_REUSED = 32 * 2**20
 
 
 @dataclass(frozen=True)
@@ -57,14 +63,22 @@ class DaskWorkers:
         task, name = _task(job), f"lfi-mflow-{uuid.uuid4().hex}"
         with _explained(self.address), _connected(self.address) as client:
 
-            def submit(index: int) -> Any:
-                return client.submit(_work, task, index, key=f"{name}-{index}", pure=False)
+            def submit(index: int, store: Store | None = store) -> Any:
+                key = f"{name}-{index}" + ("" if store else "-sent")
+                return client.submit(_work, task, index, store, key=key, pure=False)
 
-            found = in_order(indices, submit, lambda: sum(client.nthreads().values()))
-            for index, events in found:
-                if store is not None:  # workers need not see the same file system
-                    store.save(index, events)
-                yield index, events
+            def fetch(index: int, sent: Events | None) -> Events:
+                if store is None:
+                    return cast("Events", sent)
+                if sent is None:
+                    with suppress(FileNotFoundError):  # a folder of that name on another machine
+                        return store.load(index)
+                    sent = submit(index, None).result()
+                store.save(index, sent)
+                return sent
+
+            for index, sent in in_order(indices, submit, lambda: sum(client.nthreads().values())):
+                yield index, fetch(index, sent)
 
 
 def _task(job: SimulationJob) -> str:
@@ -82,10 +96,15 @@ def _code(simulator: Simulator) -> dict[str, str | None]:
     return {**packages, "simulator": code_digest(simulator)}
 
 
-def _work(task: str, index: int) -> Events:
-    """Simulate a chunk, on a worker."""
+def _work(task: str, index: int, store: Store | None) -> Events | None:
+    """Simulate a chunk, on a worker; return it unless it could be stored from there."""
     job, simulator = _prepared(task, threading.get_ident())
-    return simulate_chunk(job, index, simulator)
+    events = simulate_chunk(job, index, simulator)
+    if store is not None:
+        with suppress(OSError, StorageError):
+            store.save(index, events)
+            return None
+    return events
 
 
 @functools.lru_cache(maxsize=64)
@@ -102,7 +121,23 @@ def _prepared(task: str, thread: int) -> tuple[SimulationJob, Simulator]:
             ", ".join(f"{name} {found[name]}" for name in names),
             "install the same versions for all workers: the events depend on them",
         )
+    _let_memory_be_used_again()
     return job, simulator
+
+
+def _let_memory_be_used_again() -> None:
+    """Give malloc of glibc the thresholds that it finds by itself elsewhere.
+
+    Dask's nannies set ``MALLOC_TRIM_THRESHOLD_``, and with that every larger array comes from
+    the system and goes back to it, page by page: the Higgs events take twice as long.
+    """
+    chosen = {"MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_"} & set(os.environ)
+    if chosen != {"MALLOC_TRIM_THRESHOLD_"}:  # no nanny, or somebody knows better
+        return
+    with suppress(OSError, AttributeError):  # another C library
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_M_MMAP_THRESHOLD, _LARGEST_REUSED)
+        libc.mallopt(_M_TRIM_THRESHOLD, 2 * _LARGEST_REUSED)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import warnings
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from lfi_mflow.data import EventFile, produce
+from lfi_mflow.data.spool import Spool
 from lfi_mflow.errors import InputError, LfiMflowError
 from lfi_mflow.simulation import (
     DaskWorkers,
@@ -59,6 +61,65 @@ def test_the_events_are_those_of_one_process(cluster, job):
         list(simulate_chunks(job, order, DaskWorkers(cluster.scheduler_address))),
         list(simulate_chunks(job, order)),
     )
+
+
+class Elsewhere(Spool):
+    """A folder that workers look for in another place, as on machines that share no disk."""
+
+    def __init__(self, folder, there):
+        super().__init__(folder)
+        self.there = there
+
+    def __reduce__(self):
+        return Spool, (self.there,)
+
+
+@pytest.mark.parametrize("there", [".", "absent", "other"])
+def test_a_chunk_is_stored_wherever_the_workers_are(cluster, job, tmp_path, there):
+    """By the worker; by this process, of what it is sent; or sent when it is missed."""
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "other").mkdir()
+    store = Elsewhere(tmp_path / "here", tmp_path / "here" / there)
+    order = [3, 0, 9, 5]
+    workers = DaskWorkers(cluster.scheduler_address)
+    found = list(simulate_chunks(job, order, workers, store))
+    assert_same(found, list(simulate_chunks(job, order)))
+    assert_same([(index, store.load(index)) for index in order], found)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="malloc of glibc")
+@pytest.mark.parametrize(
+    ("variables", "reused"),
+    [
+        ({}, True),
+        ({"MALLOC_TRIM_THRESHOLD_": "65536"}, True),
+        ({"MALLOC_TRIM_THRESHOLD_": "65536", "MALLOC_MMAP_THRESHOLD_": "65536"}, False),
+    ],
+    ids=["no-nanny", "nanny", "chosen"],
+)
+def test_memory_is_used_again_where_a_nanny_would_give_it_back(variables, reused):
+    """Pages of arrays that come and go are asked for once, unless the user says otherwise."""
+    code = (
+        "import resource, numpy as np\n"
+        "from lfi_mflow.simulation.dask_workers import _let_memory_be_used_again\n"
+        "_let_memory_be_used_again()\n"
+        "def faults(): return resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "def work(): np.ones(10**6).sum()\n"
+        "for _ in range(3): work()\n"
+        "before = faults()\n"
+        "for _ in range(20): work()\n"
+        "print(faults() - before)\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if "MALLOC" not in name}
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment | variables,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    # 8 MB, 20 times, in pages of 4 kB; huge pages are fewer faults
+    assert (int(ran.stdout) < 20) is reused
 
 
 def test_a_scheduler_file_is_an_address(cluster, job, tmp_path):
