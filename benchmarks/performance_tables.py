@@ -36,8 +36,9 @@ RATES = {
     "test_batches[polynomial-surface]": "shuffled batches of 500, `polynomial-surface`",
     "test_batches[higgs-eft]": "shuffled batches of 500, `higgs-eft`",
     "test_simulate": "simulated, `polynomial-surface`",
-    "test_simulate_to_file": "simulated and stored, `polynomial-surface`",
+    "test_simulate_to_file[polynomial-surface]": "simulated and stored, `polynomial-surface`",
     "test_higgs_events": "simulated, `higgs-eft`",
+    "test_simulate_to_file[higgs-eft]": "simulated and stored, `higgs-eft`",
 }
 
 

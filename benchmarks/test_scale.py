@@ -99,14 +99,14 @@ CONFIGURATION = """
 name = "chart"
 objective = "reconstruction"
 epochs = 3
-batch_size = 2000
+batch_size = 4000
 learning_rate = 1e-2
 
 [[phases]]
 name = "latent"
 objective = "latent-likelihood"
 epochs = 3
-batch_size = 2000
+batch_size = 4000
 learning_rate = 3e-3
 """
 

@@ -215,16 +215,21 @@ def _explained() -> Iterator[None]:
     torchrun ends all processes by SIGTERM when one has died.
     """
     main = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGTERM, _stop) if main else None
+    after = before = signal.signal(signal.SIGTERM, _stop) if main else None
+
+    def say_nothing_new(signum: int, frame: object) -> None:
+        signal.signal(signal.SIGTERM, before)
+
     try:
         yield
     except RuntimeError as error:
         if not any(word in str(error) for word in _LOST):
             raise
+        after = say_nothing_new  # torchrun's signal must not cut the error short
         raise _lost("it does not answer any more") from error
     finally:
         if main:
-            signal.signal(signal.SIGTERM, before)
+            signal.signal(signal.SIGTERM, after)
 
 
 def _stop(signum: int, frame: object) -> None:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,8 +11,8 @@ import pytest
 import torch
 from torch import nn
 
-from lfi_mflow.errors import ConfigError
-from lfi_mflow.training import Ranks, joined, own_device
+from lfi_mflow.errors import ConfigError, LostProcessError
+from lfi_mflow.training import Ranks, distributed, joined, own_device
 
 SCRIPT = Path(__file__).with_name("together.py")
 CPU = torch.device("cpu")
@@ -124,3 +125,15 @@ def test_without_torchrun_a_device_is_what_it_was():
 def test_several_processes_work_on_cpu_or_cuda_only():
     with pytest.raises(ConfigError, match=r"cpu, cuda\), found mps"), joined(torch.device("mps")):
         pass
+
+
+def test_the_signal_that_follows_a_loss_does_not_hide_it():
+    """torchrun sends SIGTERM while this process is about to say what happened."""
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(LostProcessError, match="another one was lost"), distributed._explained():
+        raise RuntimeError("[gloo] Connection closed by peer")
+    signal.raise_signal(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) == before
+    with pytest.raises(LostProcessError, match="asked this one to stop"), distributed._explained():
+        signal.raise_signal(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) == before
