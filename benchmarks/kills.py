@@ -3,6 +3,7 @@
 ::
 
     python benchmarks/kills.py --kills 200 --output benchmarks/results/kills.json
+    python benchmarks/kills.py --kills 40 --of simulate workers --output some.json
 
 Each command runs in a process that is forked from this one, which has imported
 everything, so that the kills hit the work and not the loading of libraries; the workflow
@@ -165,13 +166,11 @@ WORKFLOW = (
     *("train={made}/train.toml", "sizes={made}/sizes.toml"),
     f"command={sys.executable} -m lfi_mflow.cli.main",
 )
+SIMULATE = ("simulate", "polynomial-surface", "--seed", "1", "-o", "events.h5")
 CASES = (
     Case(
         "simulate",
-        (
-            *("simulate", "polynomial-surface", "-n", "100000", "--chunk-size", "2500"),
-            *("--seed", "1", "-o", "events.h5"),
-        ),
+        (*SIMULATE, "-n", "100000", "--chunk-size", "2500"),
         ("events.h5",),
         start=start_forked,
     ),
@@ -201,6 +200,12 @@ CASES = (
             *("--metrics", "reconstruction_error,ood_auc", "-o", "closure.json"),
         ),
         ("closure.json",),
+        start=start_forked,
+    ),
+    Case(
+        "workers",
+        (*SIMULATE, "-n", "2000000", "--chunk-size", "20000", "--workers", "2"),
+        ("events.h5",),
         start=start_forked,
     ),
     Case(
@@ -396,12 +401,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=200, help="in total")
     parser.add_argument("--of-workflow", type=int, default=12, help="of them, of the workflow")
+    all_but_workflow = [case.name for case in CASES if case.name != "workflow"]
+    parser.add_argument(
+        "--of", nargs="+", choices=all_but_workflow, help="commands that share the others (all)"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--output", type=Path, required=True)
     options = parser.parse_args()
-    names = [case.name for case in CASES if case.name != "workflow"]
-    share = -(-(options.kills - options.of_workflow) // len(names))
-    kills = dict.fromkeys(names, share) | {"workflow": options.of_workflow}
+    names = options.of or all_but_workflow
+    of_workflow = 0 if options.of else options.of_workflow
+    share = -(-(options.kills - of_workflow) // len(names))
+    kills = dict.fromkeys(names, share) | {"workflow": of_workflow}
     start = time.monotonic()
 
     def save(counts: dict[str, Count]) -> None:

@@ -141,11 +141,11 @@ class _Run:
         # Closed at once when something goes wrong, so that no worker outlives the run.
         with closing(cast("Generator[tuple[int, Events]]", simulated)) as chunks:
             for index in range(self._job.n_chunks):
-                events = self._spool.load(index) if index in finished else next(chunks)[1]
-                if index not in finished:
-                    self.done += len(events)
+                is_new = index not in finished
+                events = next(chunks)[1] if is_new else self._spool.load(index)
+                self.done += len(events) * is_new
                 keep = self._keep(index, events)
-                if index not in finished:
+                if is_new:
                     self._progress(self.done)
                 yield events if keep.all() else events[keep]
                 dropped += len(events) - int(keep.sum())

@@ -1,15 +1,15 @@
 """The chunks of an unfinished production, in a folder beside its output.
 
-``.events.h5.partial/`` holds ``job.json``, which says what is being produced,
-and one file per finished chunk. A chunk is written under a temporary name and
-renamed, so that after a kill it is there or not; the checksums inside tell the
-rare one that a crash of the machine has damaged, which is then simulated again.
+``.events.h5.partial/`` holds ``job.json``, which says what is being produced, and one file
+per finished chunk, from whoever simulated it. A chunk is written under a temporary name and
+renamed, so that after a kill it is there or not; the checksums inside tell the rare one that a
+crash of the machine has damaged, which is then simulated again.
 """
 
 from __future__ import annotations
 
 import json
-import os
+import secrets
 import shutil
 import zipfile
 from collections.abc import Iterator
@@ -42,8 +42,17 @@ class Spool:
         self.folder = folder
 
     def finished(self, job: SimulationJob) -> set[int]:
-        """Return the numbers of the chunks that are there and whole."""
-        return {index for index in range(job.n_chunks) if self._is_whole(index)}
+        """Return the numbers of the chunks that are there and whole.
+
+        No chunk is asked for that is not there: some network file systems would keep saying
+        so for a while after another machine has written it.
+        """
+        there = {path.name for path in self.folder.iterdir()}
+        return {
+            index
+            for index in range(job.n_chunks)
+            if self._path(index).name in there and self._is_whole(index)
+        }
 
     def save(self, index: int, events: Events) -> None:
         """Write a chunk.
@@ -52,7 +61,8 @@ class Spool:
             StorageError: If the disk is full.
         """
         path = self._path(index)
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")  # a worker of a killed run may write
+        # A name of its own: a worker of a run that was killed may still be writing.
+        temporary = path.with_suffix(f".{secrets.token_hex(4)}.tmp")
         # Not synced to the disk: a chunk that a power cut damages is simulated again.
         with explain_storage_errors(path):
             try:
@@ -77,12 +87,9 @@ class Spool:
         return self.folder / f"chunk-{index:08d}.npz"
 
     def _is_whole(self, index: int) -> bool:
-        """Whether a chunk is there with correct checksums."""
-        path = self._path(index)
-        if not path.exists():
-            return False
+        """Whether a chunk has correct checksums."""
         try:
-            with zipfile.ZipFile(path) as archive:
+            with zipfile.ZipFile(self._path(index)) as archive:
                 return archive.testzip() is None
         except (zipfile.BadZipFile, OSError, EOFError):
             return False
@@ -96,7 +103,8 @@ def open_spool(output: Path, job: SimulationJob, simulator: Simulator) -> Iterat
         InputError: If the folder belongs to another job, or another run works in it.
         StorageError: If the disk is full.
     """
-    folder = output.with_name(f".{output.name}.partial")
+    # Absolute: workers have other working directories.
+    folder = output.absolute().with_name(f".{output.name}.partial")
     wanted = {"version": _VERSION, "job": job.to_table(), "code": code_digest(simulator)}
     with locked_output(output):
         with explain_storage_errors(folder):

@@ -27,12 +27,12 @@ def check(table, names):
 
 
 def test_killed_commands_end_as_undisturbed_ones(tmp_path):
-    table = campaign(tmp_path, "--kills", "8", "--of-workflow", "0")
-    check(table, ("simulate", "train", "infer", "closure"))
-    assert table["kills"] >= 8
+    table = campaign(tmp_path, "--kills", "10", "--of-workflow", "0")
+    check(table, ("simulate", "train", "infer", "closure", "workers"))
+    assert table["kills"] >= 10
 
 
 @pytest.mark.slow
 def test_a_killed_workflow_ends_as_an_undisturbed_one(tmp_path):
-    table = campaign(tmp_path, "--kills", "5", "--of-workflow", "1")
-    check(table, ("simulate", "train", "infer", "closure", "workflow"))
+    table = campaign(tmp_path, "--kills", "6", "--of-workflow", "1")
+    check(table, ("simulate", "train", "infer", "closure", "workers", "workflow"))

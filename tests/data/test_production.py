@@ -5,14 +5,17 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
 from lfi_mflow.data import open_events, produce
+from lfi_mflow.data.spool import open_spool
 from lfi_mflow.errors import DataError, InputError, Interrupted, StorageError
 from lfi_mflow.simulation.priors import Prior, Uniform
+from lfi_mflow.simulation.registry import get_simulator
 from lfi_mflow.simulation.runner import SimulationJob
 
 RUN = """
@@ -225,6 +228,13 @@ def test_a_damaged_chunk_is_simulated_again(tmp_path, make_job, damage):
     assert produce(make_job(), path).resumed_at == 300
     produce(make_job(), tmp_path / "reference.h5")
     assert values(path) == values(tmp_path / "reference.h5")
+
+
+def test_workers_in_other_folders_find_the_spool(tmp_path, make_job, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    job = make_job()
+    with open_spool(Path("events.h5"), job, get_simulator(job.simulator)) as spool:
+        assert spool.folder == spool_of(tmp_path / "events.h5")
 
 
 def test_a_second_run_keeps_out(tmp_path, make_job, start):

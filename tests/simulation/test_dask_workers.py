@@ -68,7 +68,11 @@ class Elsewhere(Spool):
 
     def __init__(self, folder, there):
         super().__init__(folder)
-        self.there = there
+        self.there, self.saved = there, []
+
+    def save(self, index, events):
+        self.saved.append(index)
+        super().save(index, events)
 
     def __reduce__(self):
         return Spool, (self.there,)
@@ -85,6 +89,7 @@ def test_a_chunk_is_stored_wherever_the_workers_are(cluster, job, tmp_path, ther
     found = list(simulate_chunks(job, order, workers, store))
     assert_same(found, list(simulate_chunks(job, order)))
     assert_same([(index, store.load(index)) for index in order], found)
+    assert store.saved == ([] if there == "." else order)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="malloc of glibc")
