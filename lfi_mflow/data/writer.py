@@ -66,13 +66,13 @@ class _Writer:
         if not len(batch):
             return
         self._check(batch)
-        self._waiting.append(batch)
-        waiting = sum(map(len, self._waiting))
-        if waiting >= CHUNK_ROWS:
-            events = Events.concatenate(self._waiting)
-            whole = waiting - waiting % CHUNK_ROWS
-            self._write(events[:whole])
-            self._waiting = [events[whole:]] if whole < waiting else []
+        for start in range(0, len(batch), CHUNK_ROWS):  # large copies would cost page faults
+            self._waiting.append(batch[start : start + CHUNK_ROWS])
+            waiting = sum(map(len, self._waiting))
+            if waiting >= CHUNK_ROWS:
+                events = Events.concatenate(self._waiting)
+                self._write(events[:CHUNK_ROWS])
+                self._waiting = [events[CHUNK_ROWS:]] if waiting > CHUNK_ROWS else []
 
     def finish(self) -> int:
         """Write what is left and the attributes; return the number of events."""
