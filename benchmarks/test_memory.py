@@ -54,14 +54,14 @@ hidden = 8
 name = "chart"
 objective = "reconstruction"
 epochs = 1
-batch_size = 50000
+batch_size = 10000
 learning_rate = 1e-2
 
 [[phases]]
 name = "latent"
 objective = "latent-likelihood"
 epochs = 1
-batch_size = 50000
+batch_size = 10000
 learning_rate = 3e-3
 """
 
