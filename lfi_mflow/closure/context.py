@@ -246,11 +246,11 @@ class Study:
 
     def model_posteriors(self, x: Array, n_draws: int, seed: int) -> PosteriorSets:
         """Posteriors by the model of D sets of events, with shape (D, N, d)."""
-        return sample_posteriors(self.model_likelihood(x), self.prior, len(x), n_draws, seed)
+        return sample_posteriors(self.model_likelihood, x, self.prior, n_draws, seed)
 
     def exact_posteriors(self, x: Array, n_draws: int, seed: int) -> PosteriorSets:
         """Exact posteriors of D sets of events, with shape (D, N, d)."""
-        return sample_posteriors(self.exact_likelihood(x), self.prior, len(x), n_draws, seed)
+        return sample_posteriors(self.exact_likelihood, x, self.prior, n_draws, seed)
 
     def model_likelihood(self, x: Array) -> LogPosterior:
         """Log-likelihood by the model of D sets of events, with shape (D, N, d)."""

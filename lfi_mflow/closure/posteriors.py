@@ -27,9 +27,6 @@ _CHAINS = 16
 _TAIL = 1e-3
 # Grids of two parameters cost the square of their nodes: a per cent is enough there.
 _TOLERANCE = {1: 1e-3, 2: 1e-2}
-# The least smooth of some hundred densities decides for all; that one is wrong by a per cent of
-# its maximum at most, which the draws do not see.
-_INTERPOLATION_TOLERANCE = 1e-2
 
 
 @dataclass(frozen=True)
@@ -61,31 +58,37 @@ class PosteriorSets:
 
 
 def sample_posteriors(
-    likelihood: LogPosterior, prior: Prior, data_sets: int, n_draws: int, seed: int
+    likelihood: Callable[[Array], LogPosterior], x: Array, prior: Prior, n_draws: int, seed: int
 ) -> PosteriorSets:
     """Draw from the posteriors of D sets of events.
 
     Arguments:
-        likelihood: Log-likelihoods (D, T, p) -> (D, T).
+        likelihood: Returns log-likelihoods (D, T, p) -> (D, T) of D sets.
+        x: The sets, with shape (D, N, d).
         prior: The prior.
-        data_sets: Number D of sets.
         n_draws: Number L of draws from each posterior.
         seed: Seed of the draws.
     """
     generator = torch.Generator().manual_seed(seed)
-    density = log_posterior(likelihood, prior)
     method = _by_grid if prior.dim in _TOLERANCE else _by_chains
-    return method(density, prior, data_sets, n_draws, generator)
+    return method(likelihood, x, prior, n_draws, generator)
 
 
 def _by_grid(
-    density: LogPosterior, prior: Prior, data_sets: int, n_draws: int, generator: torch.Generator
+    likelihood: Callable[[Array], LogPosterior],
+    x: Array,
+    prior: Prior,
+    n_draws: int,
+    generator: torch.Generator,
 ) -> PosteriorSets:
     """One or two parameters: adaptive grids."""
-    settings = GridSettings(
-        tolerance=_TOLERANCE[prior.dim], interpolation_tolerance=_INTERPOLATION_TOLERANCE
+    grid = grid_posterior(
+        log_posterior(likelihood(x), prior),
+        prior,
+        data_sets=len(x),
+        of_sets=lambda sets: log_posterior(likelihood(x[sets.numpy()]), prior),
+        settings=GridSettings(tolerance=_TOLERANCE[prior.dim]),
     )
-    grid = grid_posterior(density, prior, data_sets=data_sets, settings=settings)
     marginals = [grid.marginal(column) for column in range(prior.dim)]
 
     def marginal(row: int, column: int, theta: Array) -> Array:
@@ -103,9 +106,14 @@ def _by_grid(
 
 
 def _by_chains(
-    density: LogPosterior, prior: Prior, data_sets: int, n_draws: int, generator: torch.Generator
+    likelihood: Callable[[Array], LogPosterior],
+    x: Array,
+    prior: Prior,
+    n_draws: int,
+    generator: torch.Generator,
 ) -> PosteriorSets:
     """More parameters: Markov chains."""
+    density = log_posterior(likelihood(x), prior)
     chains = max(_CHAINS, 4 * (prior.dim + 1))
     settings = McmcSettings(
         chains=chains,
@@ -113,9 +121,7 @@ def _by_chains(
         r_hat=1.05,
         ess=min(400.0, 0.25 * n_draws),
     )
-    run = sample_posterior(
-        density, prior, generator=generator, data_sets=data_sets, settings=settings
-    )
+    run = sample_posterior(density, prior, generator=generator, data_sets=len(x), settings=settings)
     flat = run.theta.flatten(1, 2)
     # The chains in random order: what is cut off is then no chain in particular.
     order = torch.randperm(flat.shape[1], generator=generator)[:n_draws]

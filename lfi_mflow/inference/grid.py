@@ -4,11 +4,11 @@ A coarse grid over the prior finds where the mass is; the box shrinks to it, as
 often as it takes. Inside the box the log-density is interpolated by a polynomial
 through its values at Chebyshev nodes, whose number is doubled until the values at
 the new nodes are those that the old ones foretold; where that does not come to
-pass, the log-density is evaluated at every node of the grid. The nodes of the grid
-are doubled until evidence, mean and width no longer change. Between them the
-density is linear, so that quantiles and draws belong to one density, and a smooth
-posterior that fades inside the box is integrated with an error that falls
-exponentially with their number.
+pass, the log-density is evaluated at every node of the grid. Each data set goes its
+own way there. The nodes of the grid are doubled until evidence, mean and width no
+longer change. Between them the density is linear, so that quantiles and draws belong
+to one density, and a smooth posterior that fades inside the box is integrated with an
+error that falls exponentially with their number.
 """
 
 from __future__ import annotations
@@ -210,6 +210,7 @@ def grid_posterior(
     prior: Prior,
     *,
     data_sets: int | None = None,
+    of_sets: Callable[[Tensor], LogPosterior] | None = None,
     settings: GridSettings | None = None,
     previews: Sequence[LogPosterior] = (),
 ) -> GridPosterior:
@@ -219,6 +220,9 @@ def grid_posterior(
         log_posterior: (T, p) -> (T,), or (D, T, p) -> (D, T) with ``data_sets`` = D.
         prior: The prior that is part of ``log_posterior``; its support is searched.
         data_sets: Number of data sets; None for one without a leading dimension.
+        of_sets: Returns the log-posterior of the data sets of some indices, with shape (D',):
+            (D', T, p) -> (D', T). Then a few densities that are not smooth do not make all
+            of them cost as much.
         settings: How fine the grids are.
         previews: Log-posteriors of parts of the events, which cost less; the first
             is that of the smallest part. They only find the window, see
@@ -233,59 +237,95 @@ def grid_posterior(
             "one or two parameters for a grid", str(prior.dim), "use the method mcmc instead"
         )
     settings = settings or GridSettings()
-    batched = data_sets is not None
-    evaluate, whole = Evaluator(log_posterior, batched), search_box(prior, data_sets or 1)
+    evaluate = Evaluator(log_posterior, data_sets, of_sets)
+    whole = search_box(prior, data_sets or 1)
     if previews:
         box = whole
         for preview in previews:
-            box = zoom(Evaluator(preview, batched), box)
+            box = zoom(Evaluator(preview, data_sets), box)
         result = _fill(evaluate, narrow(evaluate, box), settings)
     # A part of the events that misleads costs time, never the truth.
     if not previews or not fades(result.log_density, result.box, whole):
         result = _fill(evaluate, zoom(evaluate, whole), settings)
-    return result if batched else result[0]
+    return result[0] if data_sets is None else result
 
 
 def _fill(evaluate: Evaluator, box: Box, settings: GridSettings) -> GridPosterior:
     """Compute the posterior in boxes around its mass."""
-    polynomial = _fit(evaluate, box, settings.interpolation_tolerance)
-    if polynomial is None:
-        return _refine(lambda nodes, known: evaluate(even_axes(box, nodes), known), box, settings)
-    result = _refine(lambda nodes, _: polynomial(nodes), box, settings)
-    return replace(result, interpolation_error=polynomial.error)
+    log_density = _LogDensity(evaluate, box, settings.interpolation_tolerance)
+    result = _refine(log_density, box, settings)
+    return replace(result, interpolation_error=log_density.error)
 
 
-@dataclass(frozen=True)
-class _Polynomial:
-    """Polynomials through the log-density of D data sets at Chebyshev nodes.
+class _LogDensity:
+    """The log-density of D data sets on evenly spaced grids in their boxes.
 
     Arguments:
-        values: Log-density at the nodes, with shape (D, n) or (D, n, n).
-        error: What the last doubling of the nodes changed, with shape (D,).
+        evaluate: What it is.
+        box: The boxes.
+        tolerance: Largest error of a polynomial through it at Chebyshev nodes, as in
+            :class:`GridSettings`.
+
+    Attributes:
+        error: What the last doubling of the nodes changed, with shape (D,); zero where no
+            polynomial follows the density.
     """
 
-    values: Tensor
-    error: Tensor
+    def __init__(self, evaluate: Evaluator, box: Box, tolerance: float) -> None:
+        data_sets, dim = box[0].shape
+        self.error = torch.zeros(data_sets, dtype=torch.float64)
+        self._smooth: list[tuple[Tensor, Tensor]] = []  # data sets, values at Chebyshev nodes
+        rough = torch.ones(data_sets, dtype=torch.bool)
+        nodes, left = _SMOOTH_NODES, torch.arange(data_sets)
+        values = evaluate(smooth_axes(box, nodes))
+        kept = _finite(values)
+        while kept.any() and nodes < _MAX_SMOOTH_NODES[dim]:
+            left, values, nodes = left[kept], values[kept], 2 * nodes - 1
+            foretold = interpolate(values, chebyshev_nodes(nodes))
+            values = evaluate.of_sets(left)(smooth_axes(_boxes(box, left), nodes), values)
+            error = _change(foretold, values)
+            smooth = (error <= tolerance) & _finite(values)
+            self._smooth.append((left[smooth], values[smooth]))
+            self.error[left[smooth]] = error[smooth]
+            rough[left[smooth]] = False
+            kept = ~smooth & _finite(values)
+        self._rough = rough.nonzero()[:, 0]
+        self._box = _boxes(box, self._rough)
+        self._evaluate = evaluate.of_sets(self._rough) if len(self._rough) else evaluate
 
-    def __call__(self, nodes: int) -> Tensor:
-        """Log-density on an evenly spaced grid: (D, M) or (D, M, M)."""
-        return interpolate(self.values, torch.linspace(0.0, 1.0, nodes, dtype=torch.float64))
+    def __call__(self, nodes: int, every_second: Tensor | None) -> Tensor:
+        """Return it at M nodes for each parameter: (D, M) or (D, M, M).
+
+        Arguments:
+            nodes: Number M of nodes.
+            every_second: What it is at every second of them, None if unknown.
+        """
+        dim = self._box[0].shape[1]
+        log_density = torch.empty((len(self.error), *[nodes] * dim), dtype=torch.float64)
+        share = torch.linspace(0.0, 1.0, nodes, dtype=torch.float64)
+        for sets, values in self._smooth:
+            log_density[sets] = interpolate(values, share)
+        if len(self._rough):
+            known = None if every_second is None else every_second[self._rough]
+            log_density[self._rough] = self._evaluate(even_axes(self._box, nodes), known)
+        return log_density
 
 
-def _fit(evaluate: Evaluator, box: Box, tolerance: float) -> _Polynomial | None:
-    """Interpolate the log-density, or return None where it is not smooth enough."""
-    nodes = _SMOOTH_NODES
-    values = evaluate(smooth_axes(box, nodes))
-    while nodes < _MAX_SMOOTH_NODES[box[0].shape[1]] and torch.isfinite(values).all():
-        nodes = 2 * nodes - 1
-        foretold = interpolate(values, chebyshev_nodes(nodes))
-        values = evaluate(smooth_axes(box, nodes), values)
-        peak = values.flatten(1).amax(1).reshape(-1, *[1] * (values.ndim - 1))
-        wrong = (foretold - peak).exp() - (values - peak).exp()
-        error = torch.nan_to_num(wrong.abs().flatten(1).amax(1), nan=torch.inf)
-        if (error <= tolerance).all():
-            return _Polynomial(values, error)
-    return None
+def _boxes(box: Box, sets: Tensor) -> Box:
+    """Boxes of some data sets."""
+    return box[0][sets], box[1][sets]
+
+
+def _finite(values: Tensor) -> Tensor:
+    """Which data sets have finite values only: (D, M) or (D, M, M) -> (D,)."""
+    return torch.isfinite(values).flatten(1).all(1)
+
+
+def _change(foretold: Tensor, values: Tensor) -> Tensor:
+    """Largest change of a density relative to its maximum: log-densities (D, *) -> (D,)."""
+    peak = values.flatten(1).amax(1).reshape(-1, *[1] * (values.ndim - 1))
+    wrong = (foretold - peak).exp() - (values - peak).exp()
+    return torch.nan_to_num(wrong.abs().flatten(1).amax(1), nan=torch.inf)
 
 
 def _refine(

@@ -7,6 +7,9 @@ large, and polynomials through a few values of the whole shrink it further.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import torch
 from torch import Tensor
 
@@ -42,11 +45,37 @@ _DRAWN_NODES = {1: 1025, 2: 129}  # of the polynomial through the values
 
 
 class Evaluator:
-    """The log-posterior at the nodes of grids: axes (D, p, M) -> (D, M) or (D, M, M)."""
+    """The log-posterior at the nodes of grids: axes (D, p, M) -> (D, M) or (D, M, M).
 
-    def __init__(self, log_posterior: LogPosterior, batched: bool) -> None:
+    Arguments:
+        log_posterior: (T, p) -> (T,), or (D, T, p) -> (D, T) of D data sets.
+        data_sets: Number D of data sets; None for one without a leading dimension.
+        of_sets: Returns the log-posterior of the data sets of some indices. Without it, that
+            of all is asked, and what it says of the others goes unused.
+    """
+
+    def __init__(
+        self,
+        log_posterior: LogPosterior,
+        data_sets: int | None = None,
+        of_sets: Callable[[Tensor], LogPosterior] | None = None,
+    ) -> None:
         self._log_posterior = log_posterior
-        self._batched = batched
+        self._data_sets = data_sets
+        self._of_sets = of_sets
+
+    def of_sets(self, sets: Tensor) -> Evaluator:
+        """Return the evaluator of the data sets of some indices, with shape (D',)."""
+        if len(sets) == (self._data_sets or 1):
+            return self
+        some = partial(self._among_all, sets) if self._of_sets is None else self._of_sets(sets)
+        return Evaluator(some, len(sets))
+
+    def _among_all(self, sets: Tensor, theta: Tensor) -> Tensor:
+        """Log-posterior of some data sets, by that of all: (D', T, p) -> (D', T)."""
+        everywhere = theta[:1].repeat(self._data_sets or 1, 1, 1)
+        everywhere[sets] = theta
+        return self._log_posterior(everywhere)[sets]
 
     def __call__(self, axes: Tensor, every_second: Tensor | None = None) -> Tensor:
         """Evaluate at the nodes, or at those between ``every_second``, which is known."""
@@ -57,7 +86,7 @@ class Evaluator:
         new = torch.isnan(value[0])
         wanted = nodes[:, new]
         with torch.no_grad():
-            found = self._log_posterior(wanted if self._batched else wanted[0])
+            found = self._log_posterior(wanted[0] if self._data_sets is None else wanted)
         value[:, new] = found.to("cpu", torch.float64).reshape(wanted.shape[:-1])
         broken = torch.isnan(value)
         if broken.any():

@@ -273,15 +273,14 @@ class _PhaseRun:
         self.part.train()
         seed = self._seed_of(epoch)
         self.generator.manual_seed(self._seed_of(epoch, self.ranks.rank))
-        losses, norms = [], []
+        # one tensor for all steps: small ones that stay between large ones that go cut up the heap
+        losses, norms = next(self.part.parameters()).new_empty(2, self.steps)
         for step, batch in enumerate(self.events.training(self.phase.batch_size, seed)):
             rate = self._set_learning_rate(epoch * self.steps + step)
-            loss, norm = self._step(batch)
-            losses.append(loss)
-            norms.append(norm)
-            self._report(epoch * self.steps + step + 1, loss, rate, epoch_ended=False)
-        means = self.ranks.total(torch.stack(losses)) / self.ranks.size
-        finite = self._check(epoch, means, torch.stack(norms))
+            losses[step], norms[step] = self._step(batch)
+            self._report(epoch * self.steps + step + 1, losses[step], rate, epoch_ended=False)
+        means = self.ranks.total(losses) / self.ranks.size
+        finite = self._check(epoch, means, norms)
         parts = self._validate()
         validation = parts.pop("loss")
         if not math.isfinite(validation):

@@ -193,3 +193,40 @@ def test_a_density_that_no_polynomial_follows_is_evaluated_everywhere():
     expected = (1 - 6 * math.exp(-5)) / (5 * (1 - math.exp(-5)))  # mean of |theta|
     drawn = grid.sample(200_000, torch.Generator().manual_seed(0)).abs().mean().item()
     assert drawn == pytest.approx(expected, rel=0.01)
+
+
+def mixed(theta, rough):
+    """Smooth densities, but a kink or a cut where ``rough`` is 1 or 2: (D, T, 1), (D,)."""
+    t, kind = theta[..., 0], rough[:, None]
+    smooth, kink = -0.5 * ((t - 0.1) / 0.2) ** 2, -5.0 * t.abs()
+    cut = torch.where(t > 0.5, 0.0, -torch.inf).double()
+    return torch.where(kind == 0, smooth, torch.where(kind == 1, kink, cut))
+
+
+def test_only_the_data_sets_that_are_not_smooth_are_evaluated_everywhere():
+    prior, rough = Prior((Uniform(-1.0, 1.0),)), torch.tensor([0, 1, 0, 2, 0, 0])
+    asked = {"all": 0, "some": 0}
+
+    def density(theta):
+        asked["all"] += theta.shape[1]
+        return mixed(theta, rough)
+
+    def of_sets(sets):
+        def some(theta):
+            asked["some"] += theta.shape[1] if 1 in rough[sets] or 2 in rough[sets] else 0
+            return mixed(theta, rough[sets])
+
+        return some
+
+    grid = grid_posterior(density, prior, data_sets=6, of_sets=of_sets)
+    assert torch.equal(grid.interpolation_error == 0.0, rough > 0)
+    few, everywhere = asked["all"], asked["some"]
+    assert few < 100 < everywhere
+    for index, kind in enumerate(rough):
+        alone = grid_posterior(lambda t, k=kind: mixed(t[None], k[None])[0], prior)
+        assert grid.mean[index].item() == pytest.approx(alone.mean.item(), abs=2e-3)
+        assert grid.sd[index].item() == pytest.approx(alone.sd.item(), rel=2e-3)
+    asked["all"] = 0
+    same = grid_posterior(density, prior, data_sets=6)
+    torch.testing.assert_close(same.log_density, grid.log_density)
+    assert asked["all"] > everywhere

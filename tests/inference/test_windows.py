@@ -17,8 +17,8 @@ def test_boxes_shrink_to_seven_standard_deviations():
     for dim in (1, 2):
         whole = search_box(Prior((Uniform(-1.0, 1.0), Normal(0.0, 1.0))[:dim]), 1)
         for shrink in (zoom, narrow):
-            evaluate = Evaluator(gaussian(0.002), batched=False)
-            box = shrink(evaluate, zoom(Evaluator(gaussian(0.02), batched=False), whole))
+            evaluate = Evaluator(gaussian(0.002))
+            box = shrink(evaluate, zoom(Evaluator(gaussian(0.02)), whole))
             low, high = ((end[0, 0] - 0.3) / 0.002 for end in box)
             assert -25 < low < -6
             assert 6 < high < 25
