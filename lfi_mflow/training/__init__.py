@@ -10,7 +10,7 @@ from lfi_mflow.training.dimension import (
 from lfi_mflow.training.distributed import Ranks, joined, own_device
 from lfi_mflow.training.events import Batch, ResidentEvents, TrainingEvents
 from lfi_mflow.training.history import EpochRecord, History, PhaseRecord
-from lfi_mflow.training.loop import Progress, ProgressCallback, fit
+from lfi_mflow.training.loop import fit
 from lfi_mflow.training.noise_slope import NoiseSlope
 from lfi_mflow.training.objective import Objective
 from lfi_mflow.training.objectives import (
@@ -31,6 +31,7 @@ from lfi_mflow.training.objectives import (
     Transport,
     VectorQuantisation,
 )
+from lfi_mflow.training.phase_run import Progress, ProgressCallback
 from lfi_mflow.training.phases import (
     ALGORITHMS,
     Phase,

@@ -26,7 +26,8 @@ from lfi_mflow.provenance import provenance
 from lfi_mflow.training.checkpoint import CheckpointFile
 from lfi_mflow.training.distances import distances_of_validation
 from lfi_mflow.training.events import COLUMNS, ResidentEvents, TrainingEvents, check_events
-from lfi_mflow.training.loop import ProgressCallback, fit
+from lfi_mflow.training.loop import fit
+from lfi_mflow.training.phase_run import ProgressCallback
 from lfi_mflow.training.phases import ALGORITHMS, Phase
 from lfi_mflow.training.shared_chart import check_shared, density_only, take_chart
 from lfi_mflow.training.streamed_events import StreamedEvents

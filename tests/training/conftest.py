@@ -9,7 +9,7 @@ import torch
 from lfi_mflow.data import EventMetadata, write_events
 from lfi_mflow.flows import Dimensions, build_flow
 from lfi_mflow.simulation import Events, Observable, Parameter
-from lfi_mflow.training import Phase, ResidentEvents, RunConfig, loop
+from lfi_mflow.training import Phase, ResidentEvents, RunConfig, phase_run
 
 SETTINGS = {
     "chart": {"layers": 2, "bins": 4, "bound": 5.0, "hidden": 8, "blocks": 1},
@@ -111,7 +111,7 @@ class Stop:
 @pytest.fixture
 def stop(monkeypatch):
     """The callback that interrupts; every step is reported."""
-    monkeypatch.setattr(loop, "_REPORT_SECONDS", -1.0)
+    monkeypatch.setattr(phase_run, "_REPORT_SECONDS", -1.0)
     return Stop
 
 

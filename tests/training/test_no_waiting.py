@@ -12,7 +12,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lfi_mflow.training import ALGORITHMS, fit
-from lfi_mflow.training.loop import _PhaseRun
+from lfi_mflow.training.phase_run import PhaseRun
 
 WAITS = {"aten::_local_scalar_dense", "aten::nonzero", "aten::masked_select", "aten::equal"}
 
@@ -37,7 +37,7 @@ class Watch(TorchDispatchMode):
 def watched(monkeypatch):
     """Watch all steps but the first of each phase, which builds what the others use."""
     watch, seen = Watch(), set()
-    step = _PhaseRun._step
+    step = PhaseRun._step
 
     def watched_step(self, batch):
         if self not in seen:
@@ -46,7 +46,7 @@ def watched(monkeypatch):
         with watch:
             return step(self, batch)
 
-    monkeypatch.setattr(_PhaseRun, "_step", watched_step)
+    monkeypatch.setattr(PhaseRun, "_step", watched_step)
     return watch
 
 
@@ -72,7 +72,7 @@ def test_the_watch_sees_what_waits():
 @pytest.mark.parametrize("algorithm", ["sequential", "penalised"])
 def test_a_gpu_is_never_waited_for(make_flow, make_resident, monkeypatch, algorithm):
     """PyTorch itself raises an error at a step that waits."""
-    step = _PhaseRun._step
+    step = PhaseRun._step
 
     def strict(self, batch):
         torch.cuda.set_sync_debug_mode("error")
@@ -81,7 +81,7 @@ def test_a_gpu_is_never_waited_for(make_flow, make_resident, monkeypatch, algori
         finally:
             torch.cuda.set_sync_debug_mode("default")
 
-    monkeypatch.setattr(_PhaseRun, "_step", strict)
+    monkeypatch.setattr(PhaseRun, "_step", strict)
     phases = [
         dataclasses.replace(phase, epochs=1, batch_size=72) for phase in ALGORITHMS[algorithm]()
     ]
