@@ -29,7 +29,7 @@ from typing import Any
 import torch
 from curve_figures import figure
 from measuring import Results, median_seconds, scaled
-from original import OBJECTIVES, PROBLEMS, build, training_step
+from original import PHASES, PROBLEMS, build, training_step
 from torch import Tensor
 
 from lfi_mflow.flows import Dimensions, Flow, build_flow
@@ -130,7 +130,7 @@ def points(kinds: list[str]) -> dict[str, Point]:
         **{f"density/n/{n}": partial(density, d, n) for d, n in MANIFOLDS},
     }
     for problem, batches in BATCHES.items():
-        for phase, batch in itertools.product(OBJECTIVES, batches):
+        for phase, batch in itertools.product(PHASES, batches):
             found[f"step/{problem} {phase}/{batch}"] = partial(step, problem, phase, scaled(batch))
     for method, sizes in EVENTS.items():
         for events in sizes:

@@ -21,16 +21,16 @@ import torch
 from torch import Tensor, nn
 
 from lfi_mflow.flows import Dimensions, Flow, build_flow
-from lfi_mflow.training import Batch, LatentLikelihood, Objective, Reconstruction
-from lfi_mflow.training.compilation import compiled
+from lfi_mflow.training import OBJECTIVES, Batch, Phase, ResidentEvents, fit
 
 __all__ = [
     "ARCHITECTURES",
     "EPOCH",
-    "OBJECTIVES",
+    "PHASES",
     "PROBLEMS",
     "Problem",
     "build",
+    "epoch_seconds",
     "note_ratio",
     "training_step",
 ]
@@ -38,13 +38,13 @@ __all__ = [
 EPOCH = 100_000
 """Events of an epoch of the original's figures."""
 
-OBJECTIVES: Mapping[str, Objective] = {
-    "manifold": Reconstruction(),
-    "density": LatentLikelihood(),
-}
+PHASES = {"manifold": "reconstruction", "density": "latent-likelihood"}
 """The two phases of training and what they minimise."""
 
 _CLIP = 1.0
+
+Loss = Callable[[Batch], Tensor]
+Compiler = Callable[[Loss], Loss]
 
 
 @dataclass(frozen=True)
@@ -123,13 +123,21 @@ def build(problem: Problem, architecture: str = "published") -> Flow:
 
 
 def training_step(
-    flow: Flow, phase: str, events: int, *, compiles: bool = False
+    flow: Flow, phase: str, events: int, *, compiler: Compiler | None = None
 ) -> Callable[[], None]:
-    """A function that takes one step of a phase on so many events, as the training does."""
-    objective = OBJECTIVES[phase]
+    """A function that takes one step of a phase on so many events, as the training does.
+
+    Arguments:
+        flow: The flow, on the device of the step.
+        phase: A key of ``PHASES``.
+        events: Events in the batch.
+        compiler: What makes the mean loss faster, if anything does.
+    """
+    objective = OBJECTIVES[PHASES[phase]]()
     generator = torch.Generator().manual_seed(0)
-    x = torch.randn(events, flow.data_dim, generator=generator)
-    theta = torch.rand(events, flow.theta_dim, generator=generator)
+    like = next(flow.parameters())
+    x = torch.randn(events, flow.data_dim, generator=generator).to(like)
+    theta = torch.rand(events, flow.theta_dim, generator=generator).to(like)
     with torch.no_grad():
         batch = Batch(objective.prepare(flow, x, theta), theta)
     part: nn.Module = flow.latent if objective.part == "latent" else flow.chart  # type: ignore[assignment]
@@ -138,17 +146,34 @@ def training_step(
     def mean_loss(batch: Batch) -> Tensor:
         return objective.loss(flow, batch, generator).mean()
 
-    if compiles:
-        mean_loss = compiled(mean_loss, theta.device)
+    loss_of = mean_loss if compiler is None else compiler(mean_loss)
 
     def step() -> None:
-        loss = mean_loss(batch)
+        loss = loss_of(batch)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(part.parameters(), _CLIP)
         optimiser.step()
 
     return step
+
+
+def epoch_seconds(
+    problem: Problem, phase: str, batch: int, steps: int, *, device: str = "cpu"
+) -> float:
+    """Seconds of an epoch of 100,000 training events by the training loop, from some steps.
+
+    A tenth as many events as these steps take are for validation, which is part of it.
+    """
+    n_train = batch * steps
+    n = n_train + n_train // 10
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(n, problem.dimensions.data, generator=generator)
+    theta = torch.rand(n, problem.dimensions.theta, generator=generator)
+    events = ResidentEvents(x.to(device), theta.to(device), validation_fraction=1 / 11, seed=1)
+    what = Phase(phase, PHASES[phase], epochs=2, batch_size=batch, learning_rate=1e-4)
+    history = fit(build(problem).to(device), [what], events, seed=1)
+    return history.phases[0].epochs[-1].seconds * EPOCH / n_train
 
 
 def note_ratio(benchmark: Any, problem: Problem, what: str, seconds: float) -> None:

@@ -13,32 +13,15 @@ import statistics
 from typing import Any
 
 import pytest
-import torch
 from measuring import SCALE, scaled
-from original import EPOCH, PROBLEMS, Problem, build, note_ratio
-
-from lfi_mflow.training import Phase, ResidentEvents, fit
+from original import EPOCH, PHASES, PROBLEMS, epoch_seconds, note_ratio
 
 BATCHES = (500, 1000, 2000, 4000)
 EVENTS = {"d3": 20_000, "d40": 8_000}
 ROUNDS = 2 if SCALE == 1.0 else 1
-OBJECTIVE_NAMES = {"manifold": "reconstruction", "density": "latent-likelihood"}
 
 
-def epoch_seconds(problem: Problem, phase: str, batch: int, steps: int) -> float:
-    """Seconds of an epoch of 100,000 training events, from some of its steps."""
-    n_train = batch * steps
-    n = n_train + n_train // 10
-    generator = torch.Generator().manual_seed(1)
-    x = torch.randn(n, problem.dimensions.data, generator=generator)
-    theta = torch.rand(n, problem.dimensions.theta, generator=generator)
-    events = ResidentEvents(x, theta, validation_fraction=1 / 11, seed=1)
-    what = Phase(phase, OBJECTIVE_NAMES[phase], epochs=2, batch_size=batch, learning_rate=1e-4)
-    history = fit(build(problem), [what], events, seed=1)
-    return history.phases[0].epochs[-1].seconds * EPOCH / n_train
-
-
-@pytest.mark.parametrize("phase", OBJECTIVE_NAMES)
+@pytest.mark.parametrize("phase", PHASES)
 @pytest.mark.parametrize("name", PROBLEMS)
 def test_epoch(benchmark: Any, name: str, phase: str) -> None:
     """Epochs in batches of several sizes; the best is compared with the original's."""

@@ -17,7 +17,7 @@ from original import EPOCH, PROBLEMS, Problem, build, training_step
 from original_layers import OriginalFlow, original_step
 
 THEIR_BATCH, THEIR_LARGEST_JACOBIAN = 100, 16
-OUR_BATCH = {"manifold": 4000, "density": 4000, "log_prob": 1000, "sampling": 5000}
+OUR_BATCH = {"manifold": 4000, "density": 4000, "log_prob": 1000, "sampling": 10_000}
 COUNTED = {"manifold": EPOCH, "density": EPOCH, "log_prob": 1, "sampling": 10_000}
 
 

@@ -12,7 +12,7 @@ from measuring import scaled
 from original import ARCHITECTURES, PROBLEMS, build, note_ratio
 
 EVENTS = 10_000
-BATCH = 5_000  # what closure tests draw at a time
+BATCH = 10_000  # what closure tests draw at a time
 
 
 @pytest.mark.parametrize("architecture", [*ARCHITECTURES, "couplings"])

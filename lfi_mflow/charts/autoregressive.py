@@ -89,17 +89,19 @@ class MaskedAutoregressiveTransform(zuko.flows.MaskedAutoregressiveTransform):  
         weight, bias = self._by_parameter(last)
         weight, bias = weight[:, self._turns][..., self._sorting[-1]], bias[:, self._turns]
         y = y[self._turns]
-        values, found = [c, *(c[:0] for _ in hidden)], []
+        inputs, found = _Rows(c, len(c) + len(y)), []
+        units = [_Rows(c[:0], len(b)) for _, b in hidden]
         for step, (first, end) in enumerate(pairwise(self._edges)):
-            for index, (w, b) in enumerate(hidden):
-                before, after = values[index], values[index + 1]
-                new = slice(len(after), self._known[index + 1][step])
+            before = inputs.known
+            for (w, b), rows, ends in zip(hidden, units, self._known[1:], strict=True):
+                new = slice(len(rows.known), ends[step])
                 said = torch.addmm(b[new], w[new, : len(before)], before)
-                values[index + 1] = torch.cat([after, self.hyper[1](said)])
+                rows.append(self.hyper[1](said))
+                before = rows.known
             part = y[first:end].T
-            known = weight[:, first:end, : len(values[-1])]
-            x = self._univariate(known, bias[:, first:end], values[-1], part.shape[:-1]).inv(part).T
-            values[0] = torch.cat([values[0], x])
+            known = weight[:, first:end, : len(before)]
+            x = self._univariate(known, bias[:, first:end], before, part.shape[:-1]).inv(part).T
+            inputs.append(x)
             found.append(x)
         return torch.cat(found)[self._turns.argsort()].T.reshape(shape)
 
@@ -125,6 +127,35 @@ class MaskedAutoregressiveTransform(zuko.flows.MaskedAutoregressiveTransform):  
         phi = torch.addmm(bias.reshape(-1, 1), weight.flatten(0, 1), hidden)
         phi = phi.reshape(*bias.shape, *shape).movedim((0, 1), (-1, -2))
         return self.univariate(*unpack(phi, self.shapes))
+
+
+class _Rows:
+    """Rows of a matrix that become known one after the other.
+
+    They are put where they belong at once; but where a gradient will need what was known
+    before, all are copied each time.
+
+    Arguments:
+        known: The first rows, with shape (k, N); there may be none.
+        total: Number of rows in the end.
+    """
+
+    def __init__(self, known: Tensor, total: int) -> None:
+        self.known = known
+        self._total = total
+        self._store: Tensor | None = None
+
+    def append(self, rows: Tensor) -> None:
+        """Add rows (k', N) to those that are known."""
+        if torch.is_grad_enabled():
+            self.known = torch.cat([self.known, rows])
+            return
+        start, end = len(self.known), len(self.known) + len(rows)
+        if self._store is None:
+            self._store = rows.new_empty(self._total, rows.shape[1])
+            self._store[:start] = self.known
+        self._store[start:end] = rows
+        self.known = self._store[:end]
 
 
 class _OnePass(AutoregressiveTransform):  # type: ignore[misc]  # no types

@@ -150,7 +150,8 @@ class SplineCoupling(Bijection):
         parameters = self._conditioned(hidden)
 
         def move(parameters: Tensor, moved: Tensor) -> Tensor:
-            return RationalQuadraticSpline(parameters[1:], self.bound)(moved) + parameters[0]
+            spline, shift = self._spline(parameters)
+            return spline(moved) + shift
 
         x, pull = vjp(move, parameters, moved.T)[:2]
         by_parameter, by_moved = pull(torch.ones_like(x))
@@ -179,8 +180,13 @@ class SplineCoupling(Bijection):
     ) -> tuple[RationalQuadraticSpline, Tensor]:
         """Return the splines and shifts, with bins first and the batch last."""
         context = fixed if theta is None else torch.cat([fixed, theta], dim=-1)
-        parameters = self._conditioned(self.conditioner.hidden(context))
-        return RationalQuadraticSpline(parameters[1:], self.bound), parameters[0]
+        return self._spline(self._conditioned(self.conditioner.hidden(context)))
+
+    def _spline(self, parameters: Tensor) -> tuple[RationalQuadraticSpline, Tensor]:
+        """Return the splines and shifts of parameters (3 K, moved, B)."""
+        bins = len(parameters) // 3
+        shift, sizes, slopes = parameters.split([1, 2 * bins, bins - 1])
+        return RationalQuadraticSpline(sizes, slopes, self.bound), shift.squeeze(0)
 
     def _conditioned(self, hidden: Tensor) -> Tensor:
         """Shifts and splines, bins first and the batch last: (B, h) -> (3 K, moved, B).

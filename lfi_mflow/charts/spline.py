@@ -59,16 +59,16 @@ class RationalQuadraticSpline:
     parameters mean: ``least_bin``, ``_log_sizes`` and ``_derivative``.
 
     Arguments:
-        parameters: Unconstrained widths, heights and inner derivatives, with
-            shape (3 K - 1, *). Zeros give the identity.
+        sizes: Unconstrained widths and heights of the bins, with shape (2 K, *).
+        slopes: Unconstrained derivatives at the inner knots, with shape (K - 1, *). All zeros
+            mean the identity.
         bound: The half width R of the interval.
     """
 
     least_bin: ClassVar[float] = MIN_BIN
 
-    def __init__(self, parameters: Tensor, bound: float) -> None:
-        bins = (len(parameters) + 1) // 3
-        sizes, slopes = parameters.split([2 * bins, bins - 1])
+    def __init__(self, sizes: Tensor, slopes: Tensor, bound: float) -> None:
+        bins = len(slopes) + 1
         fractions = self._log_sizes(sizes.unflatten(0, (2, bins))).softmax(dim=1)
         # One product adds up the bins before each knot, what each has at least, and minus R,
         # which is that of all fractions.
@@ -139,7 +139,7 @@ class RationalQuadraticSpline:
             new = [1] * (len(shape) + 1 - slopes.ndim)
             knots = knots.unflatten(1, (-1, *new)).expand(2, -1, *shape)
             slopes = slopes.unflatten(0, (-1, *new)).expand(-1, *shape)
-        left = (value >= knots[axis, 1:-1]).sum(dim=0)
+        left = (value >= knots[axis, 1:-1]).sum(dim=0, dtype=torch.int16).long()
         both = torch.stack([left, left + 1])
         (x0, x1), (y0, y1) = knots.gather(1, both.expand(2, *both.shape))
         inner = (both - 1).clamp(0, len(slopes) - 1)

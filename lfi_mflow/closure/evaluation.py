@@ -16,7 +16,10 @@ from lfi_mflow.flows.ratio import RatioEstimator
 
 __all__ = ["FlowEvaluator"]
 
-_BATCH = 5_000  # many small operations: 1,000 at a time take twice as long to draw
+_BATCH = 10_000
+"""Events at a time: many small operations, which cost the same for fewer."""
+_NUMBERS = 400_000
+"""Observables of all of them together, which bound the memory where events are images."""
 
 
 class FlowEvaluator:
@@ -74,10 +77,11 @@ class FlowEvaluator:
 
     def _batched(self, function: Callable[..., Tensor], *arrays: Array) -> Array:
         """Apply a function to batches of rows."""
-        starts = range(0, len(arrays[0]), _BATCH)
+        batch = max(1, min(_BATCH, _NUMBERS // self.flow.data_dim))
+        starts = range(0, len(arrays[0]), batch)
         with torch.no_grad():
             parts = [
-                function(*(self.tensor(array[start : start + _BATCH]) for array in arrays))
+                function(*(self.tensor(array[start : start + batch]) for array in arrays))
                 for start in starts
             ]
         return torch.cat(parts).cpu().double().numpy()

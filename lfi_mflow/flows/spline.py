@@ -34,7 +34,7 @@ class _BoundedSpline(RationalQuadraticSpline):
     @staticmethod
     def _log_sizes(sizes: Tensor) -> Tensor:
         """Logarithms of the sizes of bins, up to a constant, of unconstrained ones: (*) -> (*)."""
-        return sizes / (1.0 + sizes.abs() * (2.0 / _LIMIT))
+        return sizes / torch.rsub(sizes.abs(), 1.0, alpha=-2.0 / _LIMIT)
 
     @staticmethod
     def _derivative(slopes: Tensor) -> Tensor:
@@ -90,4 +90,6 @@ class BinsFirstSpline(Transform):
         x = x.expand(torch.broadcast_shapes(x.shape, (*batch, splines)))
         new = (None,) * (x.ndim - 1 - len(batch))
         parameters = self._parameters[:, :, *new]
-        return _BoundedSpline(parameters, self._bound), x.movedim(-1, 0).contiguous()
+        bins = (len(parameters) + 1) // 3
+        sizes, slopes = parameters.split([2 * bins, bins - 1])
+        return _BoundedSpline(sizes, slopes, self._bound), x.movedim(-1, 0).contiguous()

@@ -12,6 +12,12 @@ BOUND = 4.0
 forward_mode = pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 
 
+def spline_of(parameters):
+    """Splines with parameters (3 K - 1, *)."""
+    bins = (len(parameters) + 1) // 3
+    return RationalQuadraticSpline(*parameters.split([2 * bins, bins - 1]), BOUND)
+
+
 @pytest.fixture
 def parameters(generator, dtype):
     """Parameters of 6 bins for a batch of shape (2, 500)."""
@@ -27,7 +33,7 @@ def points(generator, dtype):
 
 
 def test_round_trip(parameters, points, dtype):
-    spline = RationalQuadraticSpline(parameters, BOUND)
+    spline = spline_of(parameters)
     y = spline(points)
     eps = torch.finfo(dtype).eps
     assert y.dtype == dtype
@@ -42,7 +48,7 @@ def test_round_trip(parameters, points, dtype):
 def test_it_is_monotone_and_stays_in_its_interval(generator, dtype, size):
     # one spline for all points: its parameters have batch shape (1,)
     parameters = size * torch.randn(17, 1, generator=generator, dtype=torch.float64)
-    spline = RationalQuadraticSpline(parameters.expand(17, 4001).to(dtype), BOUND)
+    spline = spline_of(parameters.expand(17, 4001).to(dtype))
     x = torch.linspace(-1.2 * BOUND, 1.2 * BOUND, 4001, dtype=torch.float64).to(dtype)
     y = spline(x)
     assert (y.diff() > -10 * torch.finfo(dtype).eps * BOUND).all()
@@ -53,7 +59,7 @@ def test_it_is_monotone_and_stays_in_its_interval(generator, dtype, size):
 
 def test_log_derivative_is_the_derivative(parameters, points, dtype):
     points = points.requires_grad_()
-    spline = RationalQuadraticSpline(parameters, BOUND)
+    spline = spline_of(parameters)
     (slope,) = torch.autograd.grad(spline(points).sum(), points)
     error = spline.log_derivative(points).exp() / slope - 1
     assert slope.min() > 0
@@ -62,7 +68,7 @@ def test_log_derivative_is_the_derivative(parameters, points, dtype):
 
 
 def test_zero_parameters_give_the_identity(points, dtype):
-    spline = RationalQuadraticSpline(torch.zeros(17, *points.shape, dtype=dtype), BOUND)
+    spline = spline_of(torch.zeros(17, *points.shape, dtype=dtype))
     eps = torch.finfo(dtype).eps
     for image in (spline(points), spline.inverse(points)):
         assert ((image - points).abs() < 10 * eps * (BOUND + points.abs())).all()
@@ -70,7 +76,7 @@ def test_zero_parameters_give_the_identity(points, dtype):
 
 
 def test_the_tails_are_the_identity(parameters, dtype):
-    spline = RationalQuadraticSpline(parameters, BOUND)
+    spline = spline_of(parameters)
     for x in (BOUND * 1.001, 50.0, -1e4):
         there = torch.full(parameters.shape[1:], x, dtype=dtype)
         # the last knot is a sum of bins: a rounding beside the bound
@@ -87,7 +93,7 @@ def test_gradients_are_finite_everywhere(generator, dtype, size):
     just_inside = torch.nextafter(torch.tensor(BOUND, dtype=dtype), torch.tensor(0.0, dtype=dtype))
     x = torch.tensor([-BOUND, BOUND, just_inside, -just_inside, 0.0, 1e6, -1e30], dtype=dtype)
     x.requires_grad_()
-    spline = RationalQuadraticSpline(parameters, BOUND)
+    spline = spline_of(parameters)
     for image in (spline(x), spline.inverse(x), spline.log_derivative(x)):
         gradients = torch.autograd.grad(image.sum(), (x, parameters), retain_graph=True)
         assert all(gradient.isfinite().all() for gradient in gradients)
@@ -99,7 +105,7 @@ def test_parameters_have_the_gradient_of_a_finite_difference(generator):
     x = torch.tensor([-1.3, 0.2, 3.1], dtype=torch.float64, requires_grad=True)
 
     def both(parameters, x):
-        spline = RationalQuadraticSpline(parameters, BOUND)
+        spline = spline_of(parameters)
         return spline(x), spline.inverse(x), spline.log_derivative(x)
 
     assert torch.autograd.gradcheck(both, (parameters, x))
@@ -110,7 +116,7 @@ def test_parameters_have_the_gradient_of_a_finite_difference(generator):
 def test_forward_mode_and_vmap_pass_through(generator):
     parameters = torch.randn(17, 40, generator=generator, dtype=torch.float64)
     x = torch.linspace(-6, 6, 40, dtype=torch.float64)
-    spline = RationalQuadraticSpline(parameters, BOUND)
+    spline = spline_of(parameters)
     slope = spline.log_derivative(x).exp()
 
     def push(tangent):
@@ -121,7 +127,7 @@ def test_forward_mode_and_vmap_pass_through(generator):
     backwards = jvp(spline.inverse, (spline(x),), (torch.ones_like(x),))[1]
     torch.testing.assert_close(backwards, 1 / slope)
     # one conditioner per row, as a vmap over events would see it
-    by_row = vmap(lambda row, point: RationalQuadraticSpline(row, BOUND)(point), in_dims=(1, 0))
+    by_row = vmap(lambda row, point: spline_of(row)(point), in_dims=(1, 0))
     torch.testing.assert_close(by_row(parameters, x), spline(x))
 
 
@@ -131,13 +137,10 @@ def test_the_bins_come_first(generator, shape, bins):
     """A batch of any shape is the same as its elements one by one."""
     parameters = torch.randn(3 * bins - 1, *shape, generator=generator, dtype=torch.float64)
     x = torch.randn(shape, generator=generator, dtype=torch.float64)
-    y = RationalQuadraticSpline(parameters, BOUND)(x)
+    y = spline_of(parameters)(x)
     assert y.shape == shape
     rows = parameters.reshape(3 * bins - 1, -1)
-    single = [
-        RationalQuadraticSpline(rows[:, [i]], BOUND)(value[None])
-        for i, value in enumerate(x.flatten())
-    ]
+    single = [spline_of(rows[:, [i]])(value[None]) for i, value in enumerate(x.flatten())]
     torch.testing.assert_close(y.flatten(), torch.cat(single))
 
 
@@ -147,7 +150,7 @@ def test_gradients_are_finite_at_the_knots_of_flat_and_steep_splines(generator, 
     parameters = 6 * torch.randn(29, 100_000, generator=generator, dtype=dtype)
     parameters[20:] = 5 * torch.randn(9, 100_000, generator=generator, dtype=dtype) - 20
     parameters.requires_grad_()
-    spline = RationalQuadraticSpline(parameters, BOUND)
+    spline = spline_of(parameters)
     chosen = torch.randint(0, 11, (1, 100_000), generator=generator)
     knots = spline._knots[1].detach().gather(0, chosen)[0]
     step = torch.randint(-3, 4, (100_000,), generator=generator)
