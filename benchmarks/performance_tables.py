@@ -39,6 +39,8 @@ RATES = {
     "test_simulate_to_file[polynomial-surface]": "simulated and stored, `polynomial-surface`",
     "test_higgs_events": "simulated, `higgs-eft`",
     "test_simulate_to_file[higgs-eft]": "simulated and stored, `higgs-eft`",
+    "test_merging[polynomial-surface]": "merged from two files, `polynomial-surface`",
+    "test_merging[higgs-eft]": "merged from two files, `higgs-eft`",
 }
 
 

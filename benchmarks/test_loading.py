@@ -1,7 +1,8 @@
 """How fast do events come from their file?
 
-Into the memory of the device, as a training begins, and in shuffled batches from there, as
-every epoch takes them. Streaming from the file is measured by ``test_streaming.py``.
+Into the memory of the device, as a training begins; in shuffled batches from there, as
+every epoch takes them; and into one file of two. Streaming from the file is measured by
+``test_streaming.py``.
 """
 
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 import torch
 from measuring import scaled
 
-from lfi_mflow.data import EventFile
+from lfi_mflow.data import EventFile, merge_events
 from lfi_mflow.data.production import produce
 from lfi_mflow.simulation.priors import default_prior
 from lfi_mflow.simulation.registry import get_simulator
@@ -33,13 +34,17 @@ def read(path: Path) -> ResidentEvents:
         )
 
 
+def simulate(name: str, seed: int, folder: Path) -> Path:
+    prior = default_prior(get_simulator(name).parameters)
+    n = scaled(SIMULATORS[name], least=2000)
+    path = folder / f"{name}-{seed}.h5"
+    produce(SimulationJob(name, {}, n, seed=seed, prior=prior), path)
+    return path
+
+
 @pytest.fixture(scope="module", params=SIMULATORS)
 def path(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    prior = default_prior(get_simulator(request.param).parameters)
-    n = scaled(SIMULATORS[request.param], least=2000)
-    target = tmp_path_factory.mktemp("loading") / f"{request.param}.h5"
-    produce(SimulationJob(request.param, {}, n, seed=1, prior=prior), target)
-    return target
+    return simulate(request.param, 1, tmp_path_factory.mktemp("loading"))
 
 
 def test_loading(benchmark: Any, path: Path) -> None:
@@ -59,3 +64,13 @@ def test_batches(benchmark: Any, path: Path) -> None:
     events = benchmark.pedantic(epoch, rounds=3, warmup_rounds=1)
     benchmark.extra_info["events_per_second"] = events / benchmark.stats.stats.median
     benchmark.extra_info["batch"] = BATCH
+
+
+@pytest.mark.parametrize("name", SIMULATORS)
+def test_merging(benchmark: Any, tmp_path: Path, name: str) -> None:
+    """Two files become one."""
+    parts = [simulate(name, seed, tmp_path) for seed in (1, 2)]
+    events = benchmark.pedantic(
+        lambda: merge_events(parts, tmp_path / "all.h5", force=True), rounds=3, warmup_rounds=1
+    )
+    benchmark.extra_info["events_per_second"] = events / benchmark.stats.stats.median

@@ -139,6 +139,7 @@ class RationalQuadraticSpline:
             new = [1] * (len(shape) + 1 - slopes.ndim)
             knots = knots.unflatten(1, (-1, *new)).expand(2, -1, *shape)
             slopes = slopes.unflatten(0, (-1, *new)).expand(-1, *shape)
+        # torch casts before it adds up: int64 of every comparison would be eight times as much
         left = (value >= knots[axis, 1:-1]).sum(dim=0, dtype=torch.int16).long()
         both = torch.stack([left, left + 1])
         (x0, x1), (y0, y1) = knots.gather(1, both.expand(2, *both.shape))

@@ -18,6 +18,7 @@ COMMANDS = {
     "simulate": "simulate",
     "import": "import_file",
     "export": "export",
+    "merge": "merge",
     "resample": "resample",
     "morph": "morph",
     "models": "models",
