@@ -59,7 +59,7 @@ def test_original(benchmark: Any, name: str, what: str) -> None:
         "theirs": theirs(problem, what, batches["theirs"]),
         "ours": ours(problem, what, batches["ours"]),
     }
-    taken = turns(works, rounds=3, least=5.0)
+    taken = turns(works, rounds=5, least=20.0)
     seconds = {who: COUNTED[what] * taken[who] / batches[who] for who in works}
     benchmark.extra_info["batches"] = batches
     benchmark.extra_info["seconds"] = seconds
