@@ -43,7 +43,7 @@ HERE = Path(__file__).parent
 PROBLEM = PROBLEMS["d40"]
 BATCHES = (4_000, 16_000, 64_000)
 MILLION = 1_000_000
-STEPS = 10
+STEPS = scaled(10, least=2)
 COMPILERS: Mapping[str, Compiler] = {
     "compiled": torch.compile,
     "graphs": partial(torch.compile, mode="reduce-overhead"),

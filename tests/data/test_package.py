@@ -20,6 +20,7 @@ def test_the_exported_names():
         "import_benchmark",
         "import_events",
         "import_file",
+        "merge_events",
         "morph_events",
         "open_events",
         "open_observed",
