@@ -26,6 +26,7 @@ COMPARED = (
     ("test_log_prob[{}-published]", "log p with exact volume, per event"),
     ("test_log_prob[{}-default]", "the same, our default architecture"),
     ("test_sampling[{}-published]", "10,000 samples"),
+    ("test_sampling[{}-couplings]", "the same, coupling layers in the latent density as well"),
     ("test_sampling[{}-default]", "the same, our default architecture"),
     ("test_step_of_a_chain[{}-1]", "likelihood of a step of one chain"),
     ("test_step_of_a_chain[{}-64]", "the same per chain, 64 at once"),
