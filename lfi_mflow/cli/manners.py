@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import platform
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ __all__ = ["SIGNALS", "Stop", "stopped_by_signals", "with_manners"]
 
 SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 """What batch systems and closed terminals send, beside SIGINT of Ctrl-C."""
+_AGAIN_SECONDS = 0.05
 
 
 def with_manners(command: click.Command) -> click.Command:
@@ -101,11 +103,27 @@ class Stop:
     def __init__(self) -> None:
         self.number: int = signal.SIGINT
         self.asked = False
+        self._others = sys.unraisablehook
+        self._again: threading.Timer | None = None
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         """Stop as at Ctrl-C."""
         self.number, self.asked = number, True
         raise KeyboardInterrupt
+
+    def ignored(self, what: sys.UnraisableHookArgs) -> None:
+        """Ask again where Python has ignored it, as it does in destructors and callbacks."""
+        if not issubclass(what.exc_type, KeyboardInterrupt):
+            self._others(what)
+            return
+        self._again = threading.Timer(_AGAIN_SECONDS, os.kill, (os.getpid(), self.number))
+        self._again.daemon = True
+        self._again.start()
+
+    def forget(self) -> None:
+        """Ask no more: the command has ended."""
+        if self._again is not None:
+            self._again.cancel()
 
     @property
     def exit_status(self) -> int:
@@ -126,8 +144,13 @@ def stopped_by_signals() -> Iterator[Stop]:
     taken = [number for number in numbers if signal.getsignal(number) == signal.SIG_DFL]
     for number in taken:
         signal.signal(number, stop)
+    others = sys.unraisablehook
+    if main:
+        sys.unraisablehook = stop.ignored
     try:
         yield stop
     finally:
+        stop.forget()
+        sys.unraisablehook = others
         for number in taken:
             signal.signal(number, signal.SIG_DFL)

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from pathlib import Path
 
 import click
@@ -112,6 +113,23 @@ def test_signals_are_given_back():
     with stopped_by_signals():
         assert signal.getsignal(signal.SIGTERM) != before
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_signal_that_python_ignores_comes_again():
+    """In a callback of a weak reference no exception counts."""
+
+    def work():
+        thing = type("Thing", (), {})()
+        reference = weakref.ref(thing, lambda _: signal.raise_signal(signal.SIGTERM))
+        del thing
+        assert reference() is None
+        time.sleep(10.0)
+
+    before = sys.unraisablehook
+    with stopped_by_signals() as stop, pytest.raises(KeyboardInterrupt):
+        work()
+    assert stop.exit_status == 143
+    assert sys.unraisablehook is before
 
 
 def test_two_commands_on_one_output(start, run, tmp_path):
