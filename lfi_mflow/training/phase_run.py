@@ -150,7 +150,8 @@ class PhaseRun:
         seed = self._seed_of(epoch)
         self.generator.manual_seed(self._seed_of(epoch, self.ranks.rank))
         # one tensor for all steps: small ones that stay between large ones that go cut up the heap
-        losses, norms = next(self.part.parameters()).new_empty(2, self.steps)
+        like = next(self.part.parameters())
+        losses, norms = like.new_full((2, self.steps), math.nan)  # a step not taken is found
         for step, batch in enumerate(self.events.training(self.phase.batch_size, seed)):
             rate = self._set_learning_rate(epoch * self.steps + step)
             losses[step], norms[step] = self._step(batch)
