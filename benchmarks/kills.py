@@ -4,18 +4,20 @@
 
     python benchmarks/kills.py --kills 200 --output benchmarks/results/kills.json
     python benchmarks/kills.py --kills 40 --of simulate workers --output some.json
+    python benchmarks/kills.py --signal TERM --kills 1000 --of-workflow 0 --output some.json
 
 Each command runs in a process that is forked from this one, which has imported
 everything, so that the kills hit the work and not the loading of libraries; the workflow
-runs as one starts it, by ``snakemake``. After each ``kill -9``, every file that stands
-under its final name is opened and verified whole. Then the command runs again to its end.
-What it gives has to be that of an undisturbed run bit for bit, and the folder has to hold
-the same files.
+runs as one starts it, by ``snakemake``. After each ``kill -9``, or the signal that is asked for,
+every file that stands under its final name is opened and verified whole. Then the command runs
+again to its end. What it gives has to be that of an undisturbed run bit for bit, and the folder
+has to hold the same files. A signal that commands handle has to end them with its exit status.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import platform
@@ -90,6 +92,7 @@ class Count:
         resumed: After how many there was something to go on from: an output, a checkpoint, chunks.
         visible: After how many the output was already there.
         corrupt: How many files under a final name could not be verified.
+        unheard: How many ended with an exit status that is not of the signal.
         unfinished: How many reruns did not end as the undisturbed run.
         different: How many gave something else than the undisturbed run.
         left: After how many reruns there were other files than after the undisturbed run.
@@ -102,6 +105,7 @@ class Count:
     resumed: int = 0
     visible: int = 0
     corrupt: int = 0
+    unheard: int = 0
     unfinished: int = 0
     different: int = 0
     left: int = 0
@@ -247,10 +251,18 @@ class Campaign:
         made: The folder with what it needs.
         folder: Where the runs take place.
         rng: Source of the moments.
+        number: The signal.
     """
 
-    def __init__(self, case: Case, made: Path, folder: Path, rng: np.random.Generator) -> None:
-        self._case, self._rng, self._folder = case, rng, folder
+    def __init__(
+        self,
+        case: Case,
+        made: Path,
+        folder: Path,
+        rng: np.random.Generator,
+        number: signal.Signals,
+    ) -> None:
+        self._case, self._rng, self._folder, self._signal = case, rng, folder, number
         self._arguments = tuple(word.replace("{made}", str(made)) for word in case.arguments)
         reference, start = self._fresh("reference"), time.monotonic()
         self._status = self._finish(reference)
@@ -262,7 +274,7 @@ class Campaign:
         """Kill a run, perhaps the one after it as well, and compare what comes in the end."""
         folder = self._fresh(f"run-{number}")
         for _ in range(1 + int(self._rng.random() < 0.3)):
-            if not self._kill_once(folder):
+            if not self._kill_once(folder) or self._whole(folder):
                 break
         late = self._whole(folder)
         if not late:
@@ -289,9 +301,12 @@ class Campaign:
         """Start the command and kill it; return whether it was killed before its end."""
         child = self._start(folder)
         time.sleep(self._rng.uniform(0.0, self.count.seconds))
-        os.killpg(child, signal.SIGKILL) if _leads(child) else os.kill(child, signal.SIGKILL)
-        if not os.WIFSIGNALED(os.waitpid(child, 0)[1]):
+        os.killpg(child, self._signal) if _leads(child) else os.kill(child, self._signal)
+        status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        if status == self._status:
             return False
+        if status not in (-self._signal, 128 + self._signal):
+            self._fail("unheard", f"{folder.name}: status {status}")
         self.count.kills += 1
         there = [name for name in self._case.outputs if (folder / name).exists()]
         self.count.visible += bool(there)
@@ -371,12 +386,16 @@ def prepare(folder: Path) -> Path:
 
 
 def campaign(
-    kills: dict[str, int], seed: int, report: Callable[[dict[str, Count]], None] = lambda _: None
+    kills: dict[str, int],
+    number: signal.Signals,
+    seed: int,
+    report: Callable[[dict[str, Count]], None] = lambda _: None,
 ) -> dict[str, Count]:
     """Kill each command so many times.
 
     Arguments:
         kills: Number of kills by the name of the command.
+        number: The signal.
         seed: Seed of the moments.
         report: Called with the counts so far, after each command.
     """
@@ -386,12 +405,12 @@ def campaign(
         for case in CASES:
             if not kills.get(case.name):
                 continue
-            runs = Campaign(case, made, Path(name), rng)
+            runs = Campaign(case, made, Path(name), rng, number)
             counts[case.name] = runs.count
-            number = 0
-            while runs.count.kills < kills[case.name]:
-                runs.kill(number)
-                number += 1
+            for run in itertools.count():
+                if runs.count.kills >= kills[case.name]:
+                    break
+                runs.kill(run)
             report(counts)
     return counts
 
@@ -405,6 +424,7 @@ def main() -> int:
     parser.add_argument(
         "--of", nargs="+", choices=all_but_workflow, help="commands that share the others (all)"
     )
+    parser.add_argument("--signal", choices=("KILL", "TERM", "INT"), default="KILL")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--output", type=Path, required=True)
     options = parser.parse_args()
@@ -419,6 +439,7 @@ def main() -> int:
         table = {
             "kills": sum(count.kills for count in counts.values()),
             "failures": sum(len(count.failures) for count in counts.values()),
+            "signal": options.signal,
             "seed": options.seed,
             "seconds": round(time.monotonic() - start),
             "commands": {name: asdict(count) for name, count in counts.items()},
@@ -427,7 +448,7 @@ def main() -> int:
         with atomic_output(options.output) as temporary:
             temporary.write_text(json.dumps(table, indent=1) + "\n")
 
-    counts = campaign(kills, options.seed, save)
+    counts = campaign(kills, signal.Signals[f"SIG{options.signal}"], options.seed, save)
     for name, count in counts.items():
         print(name, asdict(count))
     return int(any(count.failures for count in counts.values()))

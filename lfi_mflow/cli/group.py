@@ -7,9 +7,10 @@ from typing import Any
 
 import click
 
-from lfi_mflow.cli.interruption import remember_arguments
+from lfi_mflow.cli.interruption import remember_arguments, stopped
 from lfi_mflow.cli.manners import with_manners
 from lfi_mflow.errors import UnknownNameError
+from lfi_mflow.interruption import interruptible
 
 __all__ = ["COMMANDS", "LazyGroup"]
 
@@ -79,9 +80,10 @@ class LazyGroup(click.Group):
         """Run the command; what stops it is reported by the entry point.
 
         Raises:
-            Abort: On Ctrl-C, before click writes to a terminal that may be closed.
+            Interrupted: On Ctrl-C, before click writes to a terminal that may be closed.
         """
         try:
-            return super().invoke(ctx)
+            with interruptible():
+                return super().invoke(ctx)
         except KeyboardInterrupt:
-            raise click.Abort from None
+            raise stopped() from None

@@ -1,28 +1,41 @@
-"""Ctrl-C: what was saved, and the exact command that goes on."""
+"""Ctrl-C: what was written or saved, and the exact command that goes on."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 import click
 
 from lfi_mflow.errors import Interrupted
 
-__all__ = ["command_line", "remember_arguments", "resumable", "typed_arguments"]
+__all__ = [
+    "command_line",
+    "remember_arguments",
+    "remember_output",
+    "resumable",
+    "stopped",
+    "typed_arguments",
+]
 
-_KEY = "lfi_mflow.arguments"
+_ARGUMENTS, _OUTPUT = "lfi_mflow.arguments", "lfi_mflow.output"
 
 
 def remember_arguments(context: click.Context, arguments: Sequence[str]) -> None:
     """Keep what was typed after ``lfi-mflow``."""
-    context.meta[_KEY] = tuple(arguments)
+    context.meta[_ARGUMENTS] = tuple(arguments)
 
 
 def typed_arguments() -> tuple[str, ...]:
     """Return what was typed after ``lfi-mflow`` for the command that runs."""
-    return tuple(click.get_current_context().meta.get(_KEY, ()))
+    return tuple(click.get_current_context().meta.get(_ARGUMENTS, ()))
+
+
+def remember_output(context: click.Context, path: Path) -> None:
+    """Keep which file will be written, and which one is there now."""
+    context.meta[_OUTPUT] = path, _identity(path)
 
 
 def command_line(arguments: Sequence[str], *extra: str) -> str:
@@ -45,14 +58,34 @@ def resumable(saved: Callable[[], bool], *extra: str) -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, Interrupted) as stop:
-        what = str(stop) or "stopped"
-        if saved():
-            message = f"{what}; go on with: {command_line(typed_arguments(), *extra)}"
-        else:
-            message = f"stopped, nothing was saved yet; start again with: {_again()}"
-        raise Interrupted(message) from stop
+        if not saved() or _written() is not None:
+            raise stopped("nothing was saved yet") from stop
+        what, again = str(stop) or "stopped", command_line(typed_arguments(), *extra)
+        raise Interrupted(f"{what}; go on with: {again}") from stop
 
 
-def _again() -> str:
-    """Return the command that was typed."""
-    return command_line(typed_arguments())
+def stopped(nothing: str = "nothing was written") -> Interrupted:
+    """Return the error of a command that has been stopped and cannot go on.
+
+    Arguments:
+        nothing: What to say if its output is not there.
+    """
+    output = _written()
+    if output is not None:
+        return Interrupted(f"stopped when {output} had just been written, which is whole")
+    return Interrupted(f"stopped, {nothing}; start again with: {command_line(typed_arguments())}")
+
+
+def _written() -> Path | None:
+    """Return the output if the command has written it by now."""
+    path, before = click.get_current_context().meta.get(_OUTPUT, (None, None))
+    return path if path is not None and _identity(path) != before else None
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Tell a file from the one that stood there before; None if there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns

@@ -13,7 +13,7 @@ import click
 from lfi_mflow.cli.console import error, note
 from lfi_mflow.cli.group import LazyGroup
 from lfi_mflow.cli.interruption import command_line
-from lfi_mflow.cli.manners import Stop, stopped_by_signals
+from lfi_mflow.cli.manners import Stop
 from lfi_mflow.cli.voice import silence, speaking, speaks, voice
 from lfi_mflow.errors import Interrupted, LfiMflowError, LostProcessError
 
@@ -49,21 +49,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # Read when torch loads its OpenMP: idle threads sleep instead of spinning on shared cores.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     arguments = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    stop = Stop()
+    try:
+        with speaking(), stop.listening():
+            return _run_and_note(arguments, stop)
+    except KeyboardInterrupt:  # in the moments before and after the command itself
+        return stop.exit_status
+
+
+def _run_and_note(arguments: list[str], stop: Stop) -> int:
+    """Run a command and note how it ends."""
     start = time.monotonic()
-    with speaking(), stopped_by_signals() as stop:
-        try:
-            status = _run(arguments, stop)
-            sys.stdout.flush()
-        except BrokenPipeError:
-            silence(sys.stdout)
-            status = 1
-        except Exception as bug:
-            voice().note("error", repr(bug), {"traceback": traceback.format_exc()})
-            raise
-        if stop.asked and status:
-            status = stop.exit_status
-        seconds = time.monotonic() - start
-        note(f"ended with status {status} after {seconds:.1f} s", status=status, seconds=seconds)
+    try:
+        status = _run(arguments, stop)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        silence(sys.stdout)
+        status = 1
+    except Exception as bug:
+        voice().note("error", repr(bug), {"traceback": traceback.format_exc()})
+        raise
+    if stop.asked and status:
+        status = stop.exit_status
+    seconds = time.monotonic() - start
+    note(f"ended with status {status} after {seconds:.1f} s", status=status, seconds=seconds)
     return status
 
 
@@ -77,9 +86,8 @@ def _run(arguments: list[str], stop: Stop) -> int:
     except LfiMflowError as problem:
         _say(problem)
         return problem.exit_status
-    except click.Abort:
-        again = command_line(arguments)
-        error(f"stopped, nothing was written; start again with: {again}", prefix="Interrupted")
+    except (click.Abort, KeyboardInterrupt):  # before a command has begun
+        error(f"stopped; start again with: {command_line(arguments)}", prefix="Interrupted")
         return stop.exit_status
     except click.ClickException as problem:
         error(_usage(problem))

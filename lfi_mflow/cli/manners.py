@@ -1,8 +1,8 @@
 """The manners that all commands share: what they say, where they log it, how they stop.
 
 ``with_manners`` gives every command the same options; they act on the voice of the
-command that runs. ``stopped_by_signals`` lets SIGTERM and SIGHUP stop a command as Ctrl-C
-does, so that whatever keeps its state for the one keeps it for the others.
+command that runs. ``Stop`` lets SIGTERM and SIGHUP stop a command as Ctrl-C does, so that
+whatever keeps its state for the one keeps it for the others, and sees to it that none gets lost.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ import click
 from lfi_mflow.cli.interruption import command_line, typed_arguments
 from lfi_mflow.cli.voice import Form, voice
 
-__all__ = ["SIGNALS", "Stop", "stopped_by_signals", "with_manners"]
+__all__ = ["SIGNALS", "Stop", "with_manners"]
 
-SIGNALS = (signal.SIGTERM, signal.SIGHUP)
-"""What batch systems and closed terminals send, beside SIGINT of Ctrl-C."""
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""What Ctrl-C, batch systems and closed terminals send."""
+_DEFAULTS = (signal.SIG_DFL, signal.default_int_handler)
 _AGAIN_SECONDS = 0.05
 
 
@@ -107,50 +108,46 @@ class Stop:
         self._again: threading.Timer | None = None
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        """Stop as at Ctrl-C."""
+        """Stop what runs."""
         self.number, self.asked = number, True
         raise KeyboardInterrupt
 
     def ignored(self, what: sys.UnraisableHookArgs) -> None:
-        """Ask again where Python has ignored it, as it does in destructors and callbacks."""
-        if not issubclass(what.exc_type, KeyboardInterrupt):
-            self._others(what)
-            return
-        self._again = threading.Timer(_AGAIN_SECONDS, os.kill, (os.getpid(), self.number))
-        self._again.daemon = True
-        self._again.start()
+        """Ask again where Python has ignored it, as it does in destructors and callbacks.
 
-    def forget(self) -> None:
-        """Ask no more: the command has ended."""
-        if self._again is not None:
-            self._again.cancel()
+        What else they complain of is no news once a command has been stopped in their midst.
+        """
+        if issubclass(what.exc_type, KeyboardInterrupt):
+            self._again = threading.Timer(_AGAIN_SECONDS, os.kill, (os.getpid(), self.number))
+            self._again.daemon = True
+            self._again.start()
+        elif not self.asked:
+            self._others(what)
 
     @property
     def exit_status(self) -> int:
         """128 and the number of the signal, as shells have it."""
         return 128 + self.number
 
+    @contextmanager
+    def listening(self) -> Iterator[None]:
+        """Take the signals, until a command has ended.
 
-@contextmanager
-def stopped_by_signals() -> Iterator[Stop]:
-    """Let SIGTERM and SIGHUP stop what runs as Ctrl-C does.
-
-    A signal that is ignored stays so: ``nohup`` means it. Signals belong to the main
-    thread; in another one nothing is changed.
-    """
-    stop = Stop()
-    main = threading.current_thread() is threading.main_thread()
-    numbers = SIGNALS if main else ()
-    taken = [number for number in numbers if signal.getsignal(number) == signal.SIG_DFL]
-    for number in taken:
-        signal.signal(number, stop)
-    others = sys.unraisablehook
-    if main:
-        sys.unraisablehook = stop.ignored
-    try:
-        yield stop
-    finally:
-        stop.forget()
-        sys.unraisablehook = others
-        for number in taken:
-            signal.signal(number, signal.SIG_DFL)
+        A signal that is ignored stays so: ``nohup`` means it. Signals belong to the main
+        thread; in another one nothing is changed.
+        """
+        main = threading.current_thread() is threading.main_thread()
+        before = {number: signal.getsignal(number) for number in SIGNALS if main}
+        taken = {number: how for number, how in before.items() if how in _DEFAULTS}
+        try:
+            for number in taken:
+                signal.signal(number, self)
+            if main:
+                sys.unraisablehook = self.ignored
+            yield
+        finally:
+            if self._again is not None:
+                self._again.cancel()
+            sys.unraisablehook = self._others
+            for number, how in taken.items():
+                signal.signal(number, how)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
+from lfi_mflow.cli.interruption import remember_output
 from lfi_mflow.cli.voice import speaks
 from lfi_mflow.errors import ConfigError, InputError
 from lfi_mflow.files import check_output, locked_output
@@ -86,6 +87,7 @@ def claim_output(output: Path, *inputs: Path, force: bool) -> None:
     context = click.get_current_context(silent=True)
     if context is not None and speaks():
         context.with_resource(locked_output(output))
+        remember_output(context, output)
     check_output(output, force=force)
 
 

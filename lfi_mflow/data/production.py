@@ -18,6 +18,7 @@ from lfi_mflow.data.spool import Spool, open_spool
 from lfi_mflow.data.writer import write_events
 from lfi_mflow.errors import DataError, Interrupted
 from lfi_mflow.files import check_output
+from lfi_mflow.interruption import interruptible
 from lfi_mflow.provenance import provenance
 from lfi_mflow.simulation import Events
 from lfi_mflow.simulation.contract import Simulator
@@ -82,7 +83,8 @@ def produce(
     with open_spool(path, job, simulator) as spool:
         run = _Run(job, simulator, spool, drop_nonfinite, progress)
         try:
-            n_events = write_events(path, run.metadata, run.batches(workers), force=force)
+            with interruptible():
+                n_events = write_events(path, run.metadata, run.batches(workers), force=force)
         except KeyboardInterrupt as error:
             raise Interrupted(
                 f"stopped after {run.done} of {job.n_events} events; "

@@ -13,6 +13,7 @@ import torch
 
 from lfi_mflow.errors import ConfigError, Interrupted
 from lfi_mflow.flows import Flow
+from lfi_mflow.interruption import interruptible
 from lfi_mflow.training.checkpoint import Checkpoint, CheckpointFile
 from lfi_mflow.training.distributed import Ranks
 from lfi_mflow.training.events import TrainingEvents
@@ -94,7 +95,8 @@ def fit(
             run.restore(state)
             state = None
         try:
-            run.optimise(checkpoints)
+            with interruptible():
+                run.optimise(checkpoints)
         except KeyboardInterrupt:
             kept = "nothing is" if checkpoints is None else "the finished ones are"
             raise Interrupted(

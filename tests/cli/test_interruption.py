@@ -3,7 +3,14 @@
 import click
 import pytest
 
-from lfi_mflow.cli.interruption import command_line, remember_arguments, resumable, typed_arguments
+from lfi_mflow.cli.interruption import (
+    command_line,
+    remember_arguments,
+    remember_output,
+    resumable,
+    stopped,
+    typed_arguments,
+)
 from lfi_mflow.errors import DataError, Interrupted
 
 
@@ -44,6 +51,25 @@ def test_without_saved_work_the_command_starts_again():
     words = "nothing was saved yet; start again with: lfi-mflow train 'my events.h5' -o m"
     with pytest.raises(Interrupted, match=words), resumable(lambda: False, "--resume"):
         raise KeyboardInterrupt
+
+
+@pytest.mark.usefixtures("_typed")
+@pytest.mark.parametrize("old", [None, "an old one"])
+def test_an_output_that_is_whole_is_not_made_again(tmp_path, old):
+    output, new = tmp_path / "m", tmp_path / "new"
+
+    def write_and_stop():
+        new.write_text("a new one")
+        new.replace(output)
+        raise KeyboardInterrupt
+
+    if old is not None:
+        output.write_text(old)
+    remember_output(click.get_current_context(), output)
+    assert "nothing was written; start again with: lfi-mflow train" in str(stopped())
+    with pytest.raises(Interrupted, match="/m had just been written"), resumable(lambda: True):
+        write_and_stop()
+    assert str(stopped()) == f"stopped when {output} had just been written, which is whole"
 
 
 @pytest.mark.usefixtures("_typed")

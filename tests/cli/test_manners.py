@@ -13,7 +13,7 @@ import pytest
 
 from lfi_mflow.cli.group import COMMANDS
 from lfi_mflow.cli.main import cli
-from lfi_mflow.cli.manners import stopped_by_signals, with_manners
+from lfi_mflow.cli.manners import Stop, with_manners
 
 SHARED = {"quiet", "log_format", "log_file"}
 
@@ -110,7 +110,7 @@ def test_nohup_is_obeyed(start, tmp_path):
 
 def test_signals_are_given_back():
     before = signal.getsignal(signal.SIGTERM)
-    with stopped_by_signals():
+    with Stop().listening():
         assert signal.getsignal(signal.SIGTERM) != before
     assert signal.getsignal(signal.SIGTERM) == before
 
@@ -126,10 +126,29 @@ def test_a_signal_that_python_ignores_comes_again():
         time.sleep(10.0)
 
     before = sys.unraisablehook
-    with stopped_by_signals() as stop, pytest.raises(KeyboardInterrupt):
+    stop = Stop()
+    with stop.listening(), pytest.raises(KeyboardInterrupt):
         work()
     assert stop.exit_status == 143
     assert sys.unraisablehook is before
+
+
+def test_what_a_signal_has_torn_down_does_not_complain():
+    class Archive:
+        def __del__(self):
+            raise ValueError("an archive that is being written cannot be closed")
+
+    def work():
+        archive = Archive()
+        try:
+            signal.raise_signal(signal.SIGINT)
+        finally:
+            del archive
+
+    stop = Stop()
+    with stop.listening(), pytest.raises(KeyboardInterrupt):
+        work()
+    assert stop.exit_status == 130
 
 
 def test_two_commands_on_one_output(start, run, tmp_path):

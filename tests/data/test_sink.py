@@ -1,5 +1,7 @@
 import errno
 import resource
+import signal
+import sys
 from contextlib import contextmanager
 
 import h5py
@@ -75,4 +77,39 @@ def test_hdf5_closes_on_a_full_disk(tmp_path, size):
 
     with file_size_limit(size), pytest.raises(OSError, match="too large"):
         write()
+    assert h5py.h5f.get_obj_count(types=h5py.h5f.OBJ_FILE) == 0
+
+
+@pytest.mark.parametrize("name", ["write", "truncate", "readinto", "create_hdf5"])
+def test_ctrl_c_waits_until_hdf5_is_done(tmp_path, name):
+    code = create_hdf5.__wrapped__ if name == "create_hdf5" else getattr(Sink, name)
+
+    def press_once(frame, event, _):
+        if event in ("call", "return") and frame.f_code is code.__code__:
+            sys.setprofile(None)
+            signal.raise_signal(signal.SIGINT)
+
+    def write():
+        with create_hdf5(tmp_path / "file.h5") as (file, sink):
+            sys.setprofile(press_once)
+            file["values"] = np.zeros(1000)
+            file.flush()
+            sink.seek(0)
+            sink.readinto(bytearray(10))
+            assert sink.waiting == ([] if name == "create_hdf5" else [signal.SIGINT])
+        pytest.fail("nothing was raised")
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        write()
+    assert signal.getsignal(signal.SIGINT) is before
+    assert h5py.h5f.get_obj_count(types=h5py.h5f.OBJ_FILE) == 0
+    with h5py.File(tmp_path / "file.h5") as file:
+        assert file["values"].shape == (1000,)
+
+
+def test_ctrl_c_between_the_calls_of_hdf5_is_heard_at_once(tmp_path):
+    with pytest.raises(KeyboardInterrupt), create_hdf5(tmp_path / "file.h5") as (_, sink):
+        signal.raise_signal(signal.SIGINT)
+    assert sink.waiting == []
     assert h5py.h5f.get_obj_count(types=h5py.h5f.OBJ_FILE) == 0
