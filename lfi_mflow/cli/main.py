@@ -68,7 +68,10 @@ def _run_and_note(arguments: list[str], stop: Stop) -> int:
         status = 1
     except Exception as bug:
         voice().note("error", repr(bug), {"traceback": traceback.format_exc()})
-        raise
+        if not stop.asked:
+            raise
+        status = _stopped(arguments, stop)  # libraries in C make other errors of a signal
+    stop.heard()
     if stop.asked and status:
         status = stop.exit_status
     seconds = time.monotonic() - start
@@ -87,12 +90,17 @@ def _run(arguments: list[str], stop: Stop) -> int:
         _say(problem)
         return problem.exit_status
     except (click.Abort, KeyboardInterrupt):  # before a command has begun
-        error(f"stopped; start again with: {command_line(arguments)}", prefix="Interrupted")
-        return stop.exit_status
+        return _stopped(arguments, stop)
     except click.ClickException as problem:
         error(_usage(problem))
         return problem.exit_code
     return status if isinstance(status, int) else 0
+
+
+def _stopped(arguments: list[str], stop: Stop) -> int:
+    """Say that a command has stopped, where no more is known, and return the exit status."""
+    error(f"stopped; start again with: {command_line(arguments)}", prefix="Interrupted")
+    return stop.exit_status
 
 
 def _say(problem: LfiMflowError) -> None:

@@ -96,6 +96,9 @@ def _open_file(context: click.Context, parameter: click.Parameter, path: Path | 
 class Stop:
     """Which signal has asked a command to stop.
 
+    Libraries in C may lose the exception that a signal raises, and Python itself ignores it in
+    destructors and callbacks. So it is raised again until it is heard.
+
     Attributes:
         number: Number of the signal, that of Ctrl-C as long as none has come.
         asked: Whether one of :data:`SIGNALS` has come.
@@ -104,25 +107,31 @@ class Stop:
     def __init__(self) -> None:
         self.number: int = signal.SIGINT
         self.asked = False
-        self._others = sys.unraisablehook
-        self._again: threading.Timer | None = None
+        self._complain = sys.unraisablehook
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         """Stop what runs."""
         self.number, self.asked = number, True
+        if signal.getsignal(signal.SIGALRM) is signal.SIG_DFL:
+            signal.signal(signal.SIGALRM, self._again)
+            signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECONDS, _AGAIN_SECONDS)
         raise KeyboardInterrupt
 
-    def ignored(self, what: sys.UnraisableHookArgs) -> None:
-        """Ask again where Python has ignored it, as it does in destructors and callbacks.
+    def _again(self, number: int, frame: FrameType | None) -> None:
+        """Ask again, unless what runs is being torn down."""
+        if sys.exc_info()[0] is None:
+            signal.raise_signal(self.number)
 
-        What else they complain of is no news once a command has been stopped in their midst.
-        """
-        if issubclass(what.exc_type, KeyboardInterrupt):
-            self._again = threading.Timer(_AGAIN_SECONDS, os.kill, (os.getpid(), self.number))
-            self._again.daemon = True
-            self._again.start()
-        elif not self.asked:
-            self._others(what)
+    def _ignored(self, what: sys.UnraisableHookArgs) -> None:
+        """Pass on what destructors complain of, but not once they are in the midst of a stop."""
+        if not self.asked:
+            self._complain(what)
+
+    def heard(self) -> None:
+        """Ask no more: the command has stopped, or ended."""
+        if signal.getsignal(signal.SIGALRM) == self._again:
+            signal.setitimer(signal.ITIMER_REAL, 0.0)
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
 
     @property
     def exit_status(self) -> int:
@@ -136,18 +145,18 @@ class Stop:
         A signal that is ignored stays so: ``nohup`` means it. Signals belong to the main
         thread; in another one nothing is changed.
         """
-        main = threading.current_thread() is threading.main_thread()
-        before = {number: signal.getsignal(number) for number in SIGNALS if main}
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.getsignal(number) for number in SIGNALS}
         taken = {number: how for number, how in before.items() if how in _DEFAULTS}
         try:
+            sys.unraisablehook = self._ignored
             for number in taken:
                 signal.signal(number, self)
-            if main:
-                sys.unraisablehook = self.ignored
             yield
         finally:
-            if self._again is not None:
-                self._again.cancel()
-            sys.unraisablehook = self._others
+            self.heard()
             for number, how in taken.items():
                 signal.signal(number, how)
+            sys.unraisablehook = self._complain

@@ -1,5 +1,6 @@
 """The options that all commands share, and the signals that stop them."""
 
+import contextlib
 import json
 import signal
 import subprocess
@@ -115,14 +116,24 @@ def test_signals_are_given_back():
     assert signal.getsignal(signal.SIGTERM) == before
 
 
-def test_a_signal_that_python_ignores_comes_again():
-    """In a callback of a weak reference no exception counts."""
+def ignore_in_a_callback():
+    """Of a weak reference: there no exception counts."""
+    thing = type("Thing", (), {})()
+    reference = weakref.ref(thing, lambda _: signal.raise_signal(signal.SIGTERM))
+    del thing
+    assert reference() is None
 
+
+def lose_in_a_library():
+    with contextlib.suppress(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGTERM)
+
+
+@pytest.mark.timeout(60, method="thread")  # the other method needs the same alarm
+@pytest.mark.parametrize("lose", [ignore_in_a_callback, lose_in_a_library])
+def test_a_signal_that_is_lost_comes_again(lose):
     def work():
-        thing = type("Thing", (), {})()
-        reference = weakref.ref(thing, lambda _: signal.raise_signal(signal.SIGTERM))
-        del thing
-        assert reference() is None
+        lose()
         time.sleep(10.0)
 
     before = sys.unraisablehook
@@ -131,6 +142,40 @@ def test_a_signal_that_python_ignores_comes_again():
         work()
     assert stop.exit_status == 143
     assert sys.unraisablehook is before
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+@pytest.mark.timeout(60, method="thread")
+def test_who_tidies_up_after_a_signal_is_left_alone():
+    """But not by a second one, of somebody who does not want to wait."""
+    tidy = []
+
+    def work():
+        try:
+            signal.raise_signal(signal.SIGTERM)
+        finally:
+            time.sleep(0.3)
+            tidy.append(True)
+            signal.raise_signal(signal.SIGINT)
+            tidy.append(True)
+
+    stop = Stop()
+    with stop.listening(), pytest.raises(KeyboardInterrupt):
+        work()
+    assert tidy == [True]
+    assert stop.exit_status == 130
+
+
+def test_what_a_library_makes_of_a_signal_is_no_bug(run, monkeypatch):
+    def fail(**options):
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGTERM)
+        raise ValueError("could not determine the shape of an object")
+
+    monkeypatch.setattr(cli.get_command(click.Context(cli), "simulators"), "callback", fail)
+    result = run("simulators")
+    assert result.status == 143
+    assert result.err == "Interrupted: stopped; start again with: lfi-mflow simulators\n"
 
 
 def test_what_a_signal_has_torn_down_does_not_complain():
