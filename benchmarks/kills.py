@@ -26,6 +26,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 import zlib
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -142,6 +143,8 @@ def start_forked(arguments: tuple[str, ...], folder: Path) -> int:
     status = 70
     try:
         status = run_command(list(arguments))
+    except BaseException:
+        traceback.print_exc()
     finally:
         os._exit(status)
 

@@ -95,7 +95,7 @@ def command(
     show_result(line, record, as_json=as_json)
 
 
-def estimate_for_training(events: Path, *, drop_nonfinite: bool) -> int:
+def estimate_for_training(events: Sequence[Path], *, drop_nonfinite: bool) -> int:
     """Return the dimension to train with, and say in one line which was taken and why.
 
     Raises:
@@ -136,7 +136,7 @@ def _claim(events: Path, output: Path | None, plots: Path | None, *, force: bool
         check_output(plots / _FIGURE, force=force)
 
 
-def _estimate(events: Path, options: dict[str, Any]) -> Dimension:
+def _estimate(events: Path | Sequence[Path], options: dict[str, Any]) -> Dimension:
     """Read the events and run the estimators."""
     from lfi_mflow.training import estimate_dimension, read_points
 

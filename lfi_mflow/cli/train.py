@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,12 +49,13 @@ __all__ = ["command"]
         "lfi-mflow train events.h5 --config run.toml --epochs 30 --seed 2 -o model.mflow",
         "lfi-mflow train events.h5 --latent-dim auto -o model.mflow",
         "lfi-mflow train events.h5 --resume -o model.mflow",
+        "lfi-mflow train part-1.h5 part-2.h5 part-3.h5 -o model.mflow",
         "lfi-mflow train background.h5 --chart-of signal.mflow -o background.mflow",
         "lfi-mflow train events.h5 --algorithm scandal --score-of nre-c.mflow -o model.mflow",
         "torchrun --nproc-per-node 2 -m lfi_mflow train events.h5 --resume -o model.mflow",
     )
 )
-@click.argument("events", type=FILE)
+@click.argument("events", type=FILE, nargs=-1, required=True)
 @click.option("--model", metavar="NAME", help="Model, see lfi-mflow models.  [default: m-flow]")
 @click.option(
     "--algorithm", metavar="NAME", help="Training algorithm.  [default: the first of the model]"
@@ -96,16 +97,19 @@ __all__ = ["command"]
 @output_option("Model file to write.")
 @click.option("--force", is_flag=True, help="Replace an output or, without --resume, a checkpoint.")
 @json_option
-def command(events: Path, output: Path, *, as_json: bool, **options: Any) -> None:
+def command(events: tuple[Path, ...], output: Path, *, as_json: bool, **options: Any) -> None:
     """Train a model on the events of a file.
 
-    EVENTS is an event file. The state after each epoch is kept beside the output, in
-    .NAME.checkpoint, until the model is written: an interrupted run goes on with
-    --resume, and ends with the same weights as an undisturbed one. Started by torchrun,
-    several processes train one model: each takes its share of every batch.
+    EVENTS is an event file, or several of one simulator with one kind of settings, such as
+    many jobs simulate: they are taken as the one file that lfi-mflow merge makes of them.
+
+    The state after each epoch is kept beside the output, in .NAME.checkpoint, until the
+    model is written: an interrupted run goes on with --resume, and ends with the same
+    weights as an undisturbed one. Started by torchrun, several processes train one model:
+    each takes its share of every batch.
     """
     models = [options[name] for name in ("chart_of", "score_of") if options[name] is not None]
-    claim_output(output, events, *models, force=options["force"])
+    claim_output(output, *events, *models, force=options["force"])
     _check_chart(options)
     checkpoint = output.with_name(f".{output.name}.checkpoint")
     _check_checkpoint(checkpoint, resume=options["resume"], force=options["force"])
@@ -152,7 +156,9 @@ def _advice_on_failure(checkpoint: Path) -> Iterator[None]:
         raise
 
 
-def _train(events: Path, output: Path, checkpoint: Path, options: dict[str, Any]) -> Model:
+def _train(
+    events: Sequence[Path], output: Path, checkpoint: Path, options: dict[str, Any]
+) -> Model:
     """Train with the other processes that torchrun has started, and write the model once."""
     from lfi_mflow.training import joined, own_device, resolve_device
 
@@ -168,10 +174,10 @@ def _train(events: Path, output: Path, checkpoint: Path, options: dict[str, Any]
 
 
 def _train_share(
-    events: Path, checkpoint: Path, options: dict[str, Any], device: torch.device
+    events: Sequence[Path], checkpoint: Path, options: dict[str, Any], device: torch.device
 ) -> Model:
     """Read the configuration and train."""
-    from lfi_mflow.data import open_events
+    from lfi_mflow.data import open_together
     from lfi_mflow.flows import load_model
     from lfi_mflow.training import check_weights, density_only, drop_checkpoint, train_model
 
@@ -183,7 +189,7 @@ def _train_share(
     if chart_of is not None:
         _check_model(options["model"], chart_of)
         config = density_only(chart_of, config)
-    with open_events(events) as file:
+    with open_together(events) as file:
         mapping = imported_mapping(file.metadata.provenance)
         weights = check_weights(file, config.schedule)
     _say_what_weights_do(weights)
@@ -265,7 +271,7 @@ def _configuration(options: dict[str, Any]) -> RunConfig:
     return config.with_compiled_losses() if options["compiles"] else config
 
 
-def _with_estimate(config: RunConfig, events: Path, options: dict[str, Any]) -> RunConfig:
+def _with_estimate(config: RunConfig, events: Sequence[Path], options: dict[str, Any]) -> RunConfig:
     """Put the estimated dimension into the configuration, if it is asked for.
 
     Raises:

@@ -1,27 +1,114 @@
-"""One event file of several: what many jobs have simulated, to be trained on together."""
+"""The events of several files, such as many jobs have simulated, as those of one."""
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from itertools import zip_longest
+from itertools import pairwise, zip_longest
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from lfi_mflow.data.columns import CHUNK_ROWS
 from lfi_mflow.data.metadata import EventMetadata
+from lfi_mflow.data.schema import CACHE_BYTES
+from lfi_mflow.data.source import EventSource
 from lfi_mflow.data.store import EventFile, write_events
 from lfi_mflow.errors import DataError, InputError
 from lfi_mflow.provenance import provenance
 from lfi_mflow.simulation import Events
 
-__all__ = ["merge_events"]
+__all__ = ["MergedFiles", "merge_events", "open_together"]
 
 _SAME = ("parameters", "observables", "manifold_dim", "simulator", "settings")
 """What files must agree on; their priors and seeds may differ."""
+
+
+class MergedFiles(EventSource):
+    """Event files that are open for reading, as if they were one.
+
+    Every part holds its share of each file, in the order of that file: chunks of all files
+    take turns. If the rows of each are in random order, so are these, as streaming and
+    the validation events at the end want them.
+
+    Arguments:
+        paths: The event files, two or more, with different events of one kind.
+
+    Attributes:
+        digest: SHA-256 of those of the files.
+
+    Raises:
+        FileFormatError: If one of them cannot be read.
+        InputError: If there are fewer than two.
+        DataError: If they do not fit together, or two hold the same events.
+    """
+
+    def __init__(self, paths: Sequence[Path | str]) -> None:
+        if len(paths) < 2:
+            raise InputError(
+                "two event files or more", str(len(paths)), "name what is to be merged"
+            )
+        with ExitStack() as stack:
+            cache = CACHE_BYTES // len(paths)
+            files = [stack.enter_context(EventFile(path, cache)) for path in paths]
+            for file in files[1:]:
+                _check_kind(files[0], file)
+            _check_different(files)
+            self._stack = stack.pop_all()
+        self._files = files
+        self.name = f"{files[0].path} and {len(files) - 1} more"
+        self.metadata = _metadata(files)
+        self.digest = hashlib.sha256("".join(file.digest for file in files).encode()).hexdigest()
+        self._file_of, self._first, self._starts = _in_turns([len(file) for file in files])
+
+    def close(self) -> None:
+        """Close the files."""
+        self._stack.close()
+
+    def __len__(self) -> int:
+        """Return the number of all events."""
+        return int(self._starts[-1])
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the arrays that every file holds."""
+        return self._files[0].columns
+
+    def arrays(self, rows: slice, names: Sequence[str]) -> dict[str, NDArray[np.floating]]:
+        """Return some of the arrays in contiguous rows."""
+        parts = [self._part(piece, names) for piece in self.stored_together(rows)]
+        if not parts:
+            return self._files[0].arrays(slice(0, 0), names)
+        if len(parts) == 1:
+            return parts[0]
+        return {name: np.concatenate([part[name] for part in parts]) for name in names}
+
+    def stored_together(self, rows: slice) -> list[slice]:
+        """Cut rows into chunks of the files."""
+        if rows.start >= rows.stop:
+            return []
+        first, last = np.searchsorted(self._starts, [rows.start, rows.stop - 1], side="right") - 1
+        edges = [rows.start, *self._starts[first + 1 : last + 1].tolist(), rows.stop]
+        return [slice(*pair) for pair in pairwise(edges)]
+
+    def _part(self, piece: slice, names: Sequence[str]) -> dict[str, NDArray[np.floating]]:
+        """Return some of the arrays in rows of one chunk."""
+        chunk = int(np.searchsorted(self._starts, piece.start, side="right")) - 1
+        shift = int(self._first[chunk] - self._starts[chunk])
+        rows = slice(piece.start + shift, piece.stop + shift)
+        return self._files[self._file_of[chunk]].arrays(rows, names)
+
+
+def open_together(path: Path | str | Sequence[Path | str]) -> EventSource:
+    """Open one event file, or several as if they were one."""
+    paths = [path] if isinstance(path, Path | str) else path
+    return EventFile(paths[0]) if len(paths) == 1 else MergedFiles(paths)
 
 
 def merge_events(
@@ -33,12 +120,8 @@ def merge_events(
 ) -> int:
     """Write the events of several files to one, and return their number.
 
-    Every part of the output holds its share of each file, in the order of that file. If the
-    rows of each are in random order, so are those of the output, as streaming and the
-    validation events at the end want them.
-
     Arguments:
-        paths: The event files, two or more, with different events of one kind.
+        paths: The event files, see :class:`MergedFiles`.
         output: The event file to write.
         force: Replace an output that exists.
         progress: Called with the number of rows done so far.
@@ -48,14 +131,38 @@ def merge_events(
         DataError: If the files do not fit together, or two hold the same events.
         StorageError: If the disk is full; an old file stays as it was.
     """
-    if len(paths) < 2:
-        raise InputError("two event files or more", str(len(paths)), "name what is to be merged")
-    with ExitStack() as stack:
-        files = [stack.enter_context(EventFile(path)) for path in paths]
-        for file in files[1:]:
-            _check_kind(files[0], file)
-        _check_different(files)
-        return write_events(output, _metadata(files), _interleaved(files, progress), force=force)
+
+    def counted(blocks: Iterator[Events]) -> Iterator[Events]:
+        done = 0
+        for block in blocks:
+            yield block
+            done += len(block)
+            if progress is not None:
+                progress(done)
+
+    with MergedFiles(paths) as files:
+        return write_events(output, files.metadata, counted(files.blocks()), force=force)
+
+
+def _in_turns(lengths: Sequence[int]) -> tuple[NDArray[np.int64], ...]:
+    """Let the chunks of files of some lengths take turns.
+
+    Each stands where it is in its file, as a fraction.
+
+    Returns:
+        The file of each chunk (C,), its first row there (C,), and its first row here, with
+        the number of all rows at the end (C + 1,).
+    """
+    file_of, first, rows, place = [], [], [], []
+    for file, length in enumerate(lengths):
+        starts = np.arange(0, length, CHUNK_ROWS)
+        file_of.append(np.full(len(starts), file))
+        first.append(starts)
+        rows.append(np.minimum(CHUNK_ROWS, length - starts))
+        place.append((starts + 0.5 * rows[-1]) / length)
+    order = np.argsort(np.concatenate(place), kind="stable")
+    starts = np.concatenate([[0], np.cumsum(np.concatenate(rows)[order])])
+    return np.concatenate(file_of)[order], np.concatenate(first)[order], starts
 
 
 def _check_kind(first: EventFile, other: EventFile) -> None:
@@ -78,7 +185,9 @@ def _facts(first: EventFile, other: EventFile) -> Iterator[tuple[str, Any, Any]]
             pairs = zip_longest(of_first, of_other, fillvalue="none")
             of_first, of_other = next((pair for pair in pairs if len(set(pair)) > 1), ("", ""))
         yield name.replace("_", " "), of_first, of_other
-    of_first, of_other = (file.read(slice(0, 1)).x.dtype.name for file in (first, other))
+    of_first, of_other = (
+        file.arrays(slice(0, 0), ["x"])["x"].dtype.name for file in (first, other)
+    )
     yield "precision of x", of_first, of_other
 
 
@@ -100,8 +209,9 @@ def _check_different(files: Sequence[EventFile]) -> None:
 
 
 def _metadata(files: Sequence[EventFile]) -> EventMetadata:
-    """What is known of all events; the prior if it is one."""
+    """What is known of all events; prior and origin if it is one."""
     first = files[0].metadata
+    common = set.intersection(*(set(file.metadata.provenance.items()) for file in files))
     one_prior = all(file.metadata.prior == first.prior for file in files)
     counts: Counter[str] = Counter()
     for file in files:
@@ -119,22 +229,6 @@ def _metadata(files: Sequence[EventFile]) -> EventMetadata:
         first,
         seed=None,
         prior=first.prior if one_prior else None,
-        provenance={**provenance(), "merged_from": json.dumps(merged)},
+        provenance={**dict(sorted(common)), **provenance(), "merged_from": json.dumps(merged)},
         counts=dict(counts),
     )
-
-
-def _interleaved(
-    files: Sequence[EventFile], progress: Callable[[int], None] | None
-) -> Iterator[Events]:
-    """Yield all events: of each file the same share at a time."""
-    shares = -(-max(map(len, files)) // CHUNK_ROWS)
-    done = 0
-    for share in range(shares):
-        for file in files:
-            start, stop = (len(file) * edge // shares for edge in (share, share + 1))
-            if start < stop:
-                yield file.read(slice(start, stop))
-                done += stop - start
-        if progress is not None:
-            progress(done)

@@ -21,6 +21,7 @@ from lfi_mflow.files import require_file
 
 __all__ = [
     "ANEW",
+    "CACHE_BYTES",
     "Digest",
     "find_datasets",
     "open_hdf5",
@@ -33,7 +34,7 @@ SCHEMA_VERSION = 1
 ANEW = "write it anew with lfi-mflow simulate or lfi-mflow import"
 
 _ARRAYS = ("theta", "x", "weight", "log_ratio", "score", "latent", "components")
-_CACHE_BYTES = 16 * 2**20
+CACHE_BYTES = 16 * 2**20
 _DAMAGE = (KeyError, ValueError, TypeError, AttributeError, RecursionError)
 
 
@@ -60,7 +61,9 @@ class Digest:
         return total.hexdigest()
 
 
-def open_hdf5(path: Path, kind: str = "event", remedy: str = ANEW) -> h5py.File:
+def open_hdf5(
+    path: Path, kind: str = "event", remedy: str = ANEW, cache_bytes: int = CACHE_BYTES
+) -> h5py.File:
     """Open an HDF5 file for reading.
 
     The file is not locked: event files are replaced as a whole, never changed,
@@ -70,6 +73,7 @@ def open_hdf5(path: Path, kind: str = "event", remedy: str = ANEW) -> h5py.File:
         path: The file.
         kind: What it is to hold, for the error messages.
         remedy: What to do if it cannot be read.
+        cache_bytes: Memory for the chunks of each array that were read last.
 
     Raises:
         FileFormatError: If the file is missing, truncated or not HDF5.
@@ -78,7 +82,7 @@ def open_hdf5(path: Path, kind: str = "event", remedy: str = ANEW) -> h5py.File:
     try:
         damage = damage_of(path)
         if damage is None:
-            return h5py.File(path, "r", locking=False, rdcc_nbytes=_CACHE_BYTES)
+            return h5py.File(path, "r", locking=False, rdcc_nbytes=cache_bytes)
     except PermissionError as error:
         raise FileFormatError(
             f"a readable file {path}", "permission denied", "change its permissions"

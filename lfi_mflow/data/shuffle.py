@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lfi_mflow.data.columns import CHUNK_ROWS
 from lfi_mflow.simulation import Events
 
-__all__ = ["cut_batches", "shuffled_batches", "shuffled_chunks", "shuffled_rows"]
+__all__ = ["cut_batches", "row_blocks", "shuffled_batches", "shuffled_chunks", "shuffled_rows"]
 
 _BUFFER_BYTES = 32 * 2**20
 
@@ -81,24 +81,29 @@ def shuffled_chunks(
 
 def shuffled_rows(
     read: Callable[[slice], Events],
-    rows: slice,
+    blocks: Sequence[slice],
     batch_size: int,
     rng: np.random.Generator,
     buffer_rows: int | None = None,
 ) -> Iterator[tuple[Events, NDArray[np.int64]]]:
-    """Yield every event of contiguous rows once, see :func:`shuffled_chunks`.
+    """Yield every event of the blocks once, see :func:`shuffled_chunks`.
 
     Arguments:
         read: Returns the events of some rows, or those of them that take part.
-        rows: First row and the row after the last.
+        blocks: Rows that are stored together.
         batch_size: Events per batch.
         rng: Source of the order.
         buffer_rows: Events to hold in memory and mix, by default as many as fill 32 MiB.
     """
     if buffer_rows is None:
-        arrays = read(slice(rows.start, rows.start + 1)).columns().values()  # perhaps no event
+        first = blocks[0].start
+        arrays = read(slice(first, first + 1)).columns().values()  # perhaps no event
         row_bytes = sum(array.itemsize * math.prod(array.shape[1:]) for array in arrays)
         buffer_rows = _BUFFER_BYTES // row_bytes
-    starts = range(rows.start, rows.stop, CHUNK_ROWS)
-    blocks = [slice(start, min(start + CHUNK_ROWS, rows.stop)) for start in starts]
     return shuffled_chunks(read, blocks, batch_size, buffer_rows, rng)
+
+
+def row_blocks(rows: slice) -> list[slice]:
+    """Cut rows into the chunks in which arrays are stored."""
+    starts = range(rows.start, rows.stop, CHUNK_ROWS)
+    return [slice(start, min(start + CHUNK_ROWS, rows.stop)) for start in starts]

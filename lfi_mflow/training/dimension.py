@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lfi_mflow.data import EventFile
+from lfi_mflow.data import open_together
 from lfi_mflow.errors import ConfigError, UnknownNameError
 from lfi_mflow.geometry import (
     Dimension,
@@ -46,11 +46,16 @@ QUICK_ESTIMATORS = ("pca", "two-nn", "mle", "relations")
 """Those that train nothing."""
 
 
-def read_points(path: Path | str, events: int = 50_000, *, drop_nonfinite: bool = False) -> Points:
+def read_points(
+    path: Path | str | Sequence[Path | str],
+    events: int = 50_000,
+    *,
+    drop_nonfinite: bool = False,
+) -> Points:
     """Read evenly spaced events of a file as points.
 
     Arguments:
-        path: The event file.
+        path: The event file, or several.
         events: Largest number of events to look at.
         drop_nonfinite: Leave events with NaN or infinite values out.
 
@@ -61,9 +66,8 @@ def read_points(path: Path | str, events: int = 50_000, *, drop_nonfinite: bool 
     """
     if events < 1:
         raise ConfigError("a positive number of events", str(events), "raise it")
-    path = Path(path)
-    with EventFile(path) as file:
-        check_events(file, path, drop_nonfinite=drop_nonfinite)
+    with open_together(path) as file:
+        check_events(file, drop_nonfinite=drop_nonfinite)
         step = -(-len(file) // events)
         parts, weightless, first = [], 0, 0
         for block in file.blocks(columns=COLUMNS):

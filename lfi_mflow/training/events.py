@@ -11,7 +11,6 @@ from __future__ import annotations
 import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lfi_mflow.data import EventFile
+from lfi_mflow.data import EventSource
 from lfi_mflow.errors import DataError
 from lfi_mflow.simulation import Events
 from lfi_mflow.training.distributed import Ranks
@@ -163,7 +162,7 @@ class ResidentEvents(TrainingEvents):
     @classmethod
     def read(
         cls,
-        file: EventFile,
+        file: EventSource,
         *,
         dtype: torch.dtype,
         device: torch.device,
@@ -174,7 +173,7 @@ class ResidentEvents(TrainingEvents):
         """Read the finite events of a file block by block.
 
         Arguments:
-            file: The open file.
+            file: The open file, or several as one.
             dtype: Precision of the flow.
             device: Device of the flow.
             validation_fraction: Fraction of events for validation.
@@ -280,7 +279,7 @@ def finite_rows(events: Events) -> NDArray[np.bool_]:
     return np.logical_and.reduce(finite)
 
 
-def check_events(file: EventFile, path: Path, *, drop_nonfinite: bool) -> dict[str, int]:
+def check_events(file: EventSource, *, drop_nonfinite: bool) -> dict[str, int]:
     """Check that a file can be trained on; return the non-finite values by column.
 
     Raises:
@@ -291,7 +290,7 @@ def check_events(file: EventFile, path: Path, *, drop_nonfinite: bool) -> dict[s
     if bad and not drop_nonfinite:
         columns = ", ".join(f"{count} in {name}" for name, count in bad.items())
         raise DataError(
-            f"finite values in {path}",
+            f"finite values in {file.name}",
             f"NaN or infinite ones: {columns}",
             "mend the file, or add --drop-nonfinite",
         )
@@ -299,7 +298,7 @@ def check_events(file: EventFile, path: Path, *, drop_nonfinite: bool) -> dict[s
     if bad:
         count = sum(int(finite_rows(block).sum()) for block in file.blocks(_BLOCK, COLUMNS))
     if count < 20:
-        raise DataError("at least 20 finite events", f"{count} in {path}", "simulate more")
+        raise DataError("at least 20 finite events", f"{count} in {file.name}", "simulate more")
     return bad
 
 

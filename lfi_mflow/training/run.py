@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 
 from lfi_mflow.config import from_table, read_toml
-from lfi_mflow.data import EventFile
+from lfi_mflow.data import EventSource, open_together
 from lfi_mflow.errors import ConfigError, DataError, UnknownNameError
 from lfi_mflow.flows import (
     Dimensions,
@@ -31,7 +31,7 @@ from lfi_mflow.training.phase_run import ProgressCallback
 from lfi_mflow.training.phases import ALGORITHMS, Phase
 from lfi_mflow.training.shared_chart import check_shared, density_only, take_chart
 from lfi_mflow.training.streamed_events import StreamedEvents
-from lfi_mflow.training.taught_file import TaughtFile
+from lfi_mflow.training.taught_events import TaughtEvents
 from lfi_mflow.training.weights import check_weights
 
 __all__ = ["RunConfig", "read_run_config", "resolve_device", "train_model"]
@@ -152,7 +152,7 @@ def resolve_device(name: str) -> torch.device:
 
 
 def train_model(  # noqa: PLR0913 - two models may be given, by keyword
-    path: Path | str,
+    path: Path | str | Sequence[Path | str],
     config: RunConfig,
     *,
     device: torch.device | str = "cpu",
@@ -165,7 +165,7 @@ def train_model(  # noqa: PLR0913 - two models may be given, by keyword
     """Train a model on an event file.
 
     Arguments:
-        path: The event file.
+        path: The event file, or several, see :class:`lfi_mflow.data.MergedFiles`.
         config: What to train and how.
         device: Where to train.
         drop_nonfinite: Leave events with NaN or infinite values out, and count them.
@@ -183,13 +183,14 @@ def train_model(  # noqa: PLR0913 - two models may be given, by keyword
         TrainingError: If too many losses or gradients are not finite.
         Interrupted: On Ctrl-C.
     """
-    path, device = Path(path), torch.device(device)
+    device = torch.device(device)
     if chart_of is not None:
         config = density_only(chart_of, config)
-    with EventFile(path) if score_of is None else TaughtFile(path, score_of, device) as file:
+    with open_together(path) as source:
+        file = source if score_of is None else TaughtEvents(source, score_of, device)
         if chart_of is not None:
-            check_shared(chart_of, file.metadata, path)
-        bad = check_events(file, path, drop_nonfinite=drop_nonfinite)
+            check_shared(chart_of, file.metadata, file.name)
+        bad = check_events(file, drop_nonfinite=drop_nonfinite)
         _check_joint(file, config, taught=score_of is not None)
         weights = check_weights(file, config.schedule)
         dimensions = _dimensions(file, config)
@@ -230,7 +231,7 @@ def train_model(  # noqa: PLR0913 - two models may be given, by keyword
     return Model(flow, metadata)
 
 
-def _check_joint(file: EventFile, config: RunConfig, *, taught: bool) -> None:
+def _check_joint(file: EventSource, config: RunConfig, *, taught: bool) -> None:
     """Fail if a phase needs joint scores or log-ratios that the events do not have.
 
     Or if a ratio estimator has been given, whose score no phase would learn.
@@ -245,7 +246,7 @@ def _check_joint(file: EventFile, config: RunConfig, *, taught: bool) -> None:
         phases = [phase for phase in config.schedule if _needs(phase, column)]
         if phases and column not in file.columns:
             raise DataError(
-                f"events with a joint {what} in {file.path}, for the objective "
+                f"events with a joint {what} in {file.name}, for the objective "
                 f"{phases[0].objective!r}",
                 "none",
                 f"simulate them with it if the simulator offers it ({_JOINT_OPTIONS[column]} for "
@@ -278,7 +279,7 @@ def _all_settings(config: RunConfig) -> dict[str, Any]:
     return dataclasses.asdict(settings)
 
 
-def _dimensions(file: EventFile, config: RunConfig) -> Dimensions:
+def _dimensions(file: EventSource, config: RunConfig) -> Dimensions:
     """Take the dimensions from the file and the configuration."""
     data = len(file.metadata.observables)
     ambient = get_preset(config.model).ambient
@@ -286,7 +287,7 @@ def _dimensions(file: EventFile, config: RunConfig) -> Dimensions:
     if latent is None:
         raise ConfigError(
             "the manifold's dimension n",
-            f"none in {file.path} and none given",
+            f"none in {file.name} and none given",
             "give --latent-dim n",
         )
     return Dimensions(data=data, latent=latent, theta=len(file.metadata.parameters))
@@ -303,7 +304,7 @@ def _initial_flow(config: RunConfig, dimensions: Dimensions, chart_of: Model | N
 
 
 def _training_events(
-    file: EventFile,
+    file: EventSource,
     config: RunConfig,
     dimensions: Dimensions,
     device: torch.device,

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
@@ -77,7 +76,7 @@ def density_only(model: Model, config: RunConfig) -> RunConfig:
     )
 
 
-def check_shared(model: Model, events: EventMetadata, path: Path) -> None:
+def check_shared(model: Model, events: EventMetadata, name: str) -> None:
     """Check that events have the observables of the model whose chart they shall use.
 
     Raises:
@@ -86,7 +85,7 @@ def check_shared(model: Model, events: EventMetadata, path: Path) -> None:
     expected, found = model.metadata.events.observable_names, events.observable_names
     if expected != found:
         raise ModelMismatchError(
-            f"the observables {', '.join(expected)} of the model with the chart in {path}",
+            f"the observables {', '.join(expected)} of the model with the chart in {name}",
             ", ".join(found),
             "use events with the same columns in the same order",
         )

@@ -22,9 +22,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lfi_mflow.data import EventFile
+from lfi_mflow.data import EventSource
 from lfi_mflow.data.prefetch import prefetched
-from lfi_mflow.data.shuffle import shuffled_rows
+from lfi_mflow.data.shuffle import row_blocks, shuffled_rows
 from lfi_mflow.simulation import Events
 from lfi_mflow.training.distributed import Ranks
 from lfi_mflow.training.events import (
@@ -51,7 +51,7 @@ class StreamedEvents(TrainingEvents):
     The rows have to be in random order, as ``lfi-mflow simulate`` writes them.
 
     Arguments:
-        file: The open file.
+        file: The open file, or several as one.
         dtype: Precision of the flow.
         device: Device of the flow.
         validation_fraction: Fraction of events for validation.
@@ -60,7 +60,7 @@ class StreamedEvents(TrainingEvents):
 
     def __init__(
         self,
-        file: EventFile,
+        file: EventSource,
         *,
         dtype: torch.dtype,
         device: torch.device,
@@ -212,7 +212,9 @@ class _PreparedStream(PreparedEvents):
     def _chunks(self, batch_size: int, seed: int) -> Iterator[_Chunk]:
         """This process's shares of the training events of an epoch, mixed."""
         rows, rng = slice(0, self._first_validation), np.random.default_rng(seed)
-        stream = shuffled_rows(self._read, rows, batch_size, rng)
+        kept = self._kept is not None
+        blocks = row_blocks(rows) if kept else self._events.file.stored_together(rows)
+        stream = shuffled_rows(self._read, blocks, batch_size, rng)
         for events, order in stream:
             batches = [order[s : s + batch_size] for s in range(0, len(order), batch_size)]
             own = [rows[self._ranks.share(len(rows))] for rows in batches]

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from lfi_mflow.data import EventFile
+from lfi_mflow.data import EventSource
 from lfi_mflow.errors import DataError
 from lfi_mflow.simulation import WeightSummary
 from lfi_mflow.training.phases import Phase
@@ -47,7 +47,7 @@ class WeightUse:
         }
 
 
-def check_weights(file: EventFile, schedule: Sequence[Phase]) -> WeightUse | None:
+def check_weights(file: EventSource, schedule: Sequence[Phase]) -> WeightUse | None:
     """Check that a schedule can be trained with the weights of a file.
 
     Weights that are not finite belong to events that are left out, and do not count.
@@ -67,7 +67,7 @@ def check_weights(file: EventFile, schedule: Sequence[Phase]) -> WeightUse | Non
         return None
     blocks = file.column_blocks("weight")
     summary = WeightSummary.of(block[np.isfinite(block)] for block in blocks)
-    where = f"in {file.path}"
+    where = f"in {file.name}"
     if not summary.negative:
         summary.check(where, _REMEDY)
         return WeightUse(summary, used=True)
@@ -79,7 +79,7 @@ def check_weights(file: EventFile, schedule: Sequence[Phase]) -> WeightUse | Non
             f"weights >= 0 {where}, for the objective {needy[0].objective!r}",
             f"{summary.negative:,} negative ones of {summary.n_events:,}: the weighted loss is "
             "unbounded, it falls forever where the model gives them no probability",
-            f"make them positive with `lfi-mflow resample {file.path} -o positive.h5`, or train "
+            f"make them positive with `lfi-mflow resample {file.name} -o positive.h5`, or train "
             "the chart only, which needs no weights, with `--algorithm chart`",
         )
     return WeightUse(summary, used=False)

@@ -29,6 +29,20 @@ def test_parts_become_one_file_that_can_be_trained_on(run, parts, tmp_path):
     assert "polynomial-surface" in run("info", output).out
 
 
+def test_parts_can_be_trained_on_without_being_merged(run, parts, study, tmp_path):
+    model = tmp_path / "model.mflow"
+    train = ("train", *parts, "--config", study.config, "--latent-dim", "auto", "--threads", 1)
+    trained = run(*train, "-o", model, "--json")
+    assert trained.status == 0
+    assert json.loads(trained.out)["n_events"] == 800
+    assert json.loads(run("info", model, "--json").out)["n_events"] == 800
+    onto = run("train", *parts, "-o", parts[1], "--force")
+    assert "an output that is none of the inputs" in onto.err
+    twice = run("train", *parts, parts[0], "-o", tmp_path / "m")
+    assert twice.status == 2
+    assert "events twice" in twice.err
+
+
 def test_the_record(run, parts, tmp_path):
     record = json.loads(run("merge", *parts, "--json", "-o", tmp_path / "all.h5").out)
     assert record["n_events"] == 800

@@ -1,7 +1,5 @@
 """Training events: moments, splits and batches, in memory and from a file."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -253,8 +251,8 @@ def test_what_is_not_finite_is_named(write, holed):
         with pytest.raises(
             DataError, match=r"50 in theta, 55 in a, 10 in weight.*--drop-nonfinite"
         ):
-            check_events(file, path, drop_nonfinite=False)
-        assert check_events(file, path, drop_nonfinite=True) == {"theta": 50, "a": 55, "weight": 10}
+            check_events(file, drop_nonfinite=False)
+        assert check_events(file, drop_nonfinite=True) == {"theta": 50, "a": 55, "weight": 10}
 
 
 @pytest.mark.parametrize(("n", "bad"), [(19, 0), (100, 90), (30, 30)])
@@ -263,12 +261,12 @@ def test_too_few_events(write, make_events, n, bad):
     drawn.x[:bad, 1] = np.nan
     path = write(drawn)
     with EventFile(path) as file, pytest.raises(DataError, match=f"20 finite.*found {n - bad} in"):
-        check_events(file, path, drop_nonfinite=True)
+        check_events(file, drop_nonfinite=True)
 
 
 def test_clean_events_pass(path):
     with EventFile(path) as file:
-        assert check_events(file, Path(path), drop_nonfinite=False) == {}
+        assert check_events(file, drop_nonfinite=False) == {}
 
 
 @pytest.mark.parametrize(

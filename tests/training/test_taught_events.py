@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 
+from lfi_mflow.data import open_events
 from lfi_mflow.errors import ConfigError, DataError, Interrupted, ModelMismatchError
 from lfi_mflow.flows import weights_digest
 from lfi_mflow.simulation import Observable
 from lfi_mflow.training import RunConfig, StreamedEvents, train_model
-from lfi_mflow.training.taught_file import TaughtFile
+from lfi_mflow.training.taught_events import TaughtEvents
 
 CPU = torch.device("cpu")
 
@@ -33,7 +34,7 @@ def scandal(phases):
 
 
 def test_the_score_is_the_gradient_of_what_was_learnt(path, teacher):
-    with TaughtFile(path, teacher, CPU) as file:
+    with TaughtEvents(open_events(path), teacher, CPU) as file:
         assert "score" in file.columns
         assert file.read(columns=("theta", "x")).score is None
         events = file.read(slice(10, 30), columns=file.columns)
@@ -46,7 +47,7 @@ def test_the_score_is_the_gradient_of_what_was_learnt(path, teacher):
 
 @pytest.mark.statistical
 def test_it_is_near_the_score_of_the_simulator(path, teacher):
-    with TaughtFile(path, teacher, CPU) as file:
+    with TaughtEvents(open_events(path), teacher, CPU) as file:
         events = file.read(columns=file.columns)
     exact = 4.0 * (events.x[:, 0] - events.theta[:, 0])
     assert np.corrcoef(events.score[:, 0], exact)[0, 1] > 0.9
@@ -78,7 +79,7 @@ def test_a_run_goes_on_with_its_own_teacher_alone(path, teacher, scandal, tmp_pa
 
 def test_streamed_events_have_it_too(path, teacher):
     options = {"dtype": torch.float32, "device": CPU, "validation_fraction": 0.1}
-    with TaughtFile(path, teacher, CPU) as file:
+    with TaughtEvents(open_events(path), teacher, CPU) as file:
         events = file.read(columns=file.columns)
         batch = StreamedEvents(file, **options).prepare(lambda x, theta: x).some()
     np.testing.assert_allclose(batch.score[:100], events.score[:100], rtol=1e-5, atol=1e-6)

@@ -15,27 +15,28 @@ References:
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection
-from pathlib import Path
+from collections.abc import Collection, Sequence
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from lfi_mflow.data import EventFile
+from lfi_mflow.data import EventSource
 from lfi_mflow.errors import ModelMismatchError
 from lfi_mflow.flows import Model, RatioEstimator
 from lfi_mflow.simulation import Events
 from lfi_mflow.training.objective import value_and_score
 
-__all__ = ["TaughtFile"]
+__all__ = ["TaughtEvents"]
 
 _BATCH = 2**14
 
 
-class TaughtFile(EventFile):
-    """An event file with the scores of a ratio estimator in the place of joint ones.
+class TaughtEvents(EventSource):
+    """Events with the scores of a ratio estimator in the place of joint ones.
 
     Arguments:
-        path: The file.
+        events: The events.
         teacher: The model of the ratio estimator.
         device: Where it computes.
 
@@ -44,33 +45,49 @@ class TaughtFile(EventFile):
             parameters.
     """
 
-    def __init__(self, path: Path | str, teacher: Model, device: torch.device) -> None:
+    def __init__(self, events: EventSource, teacher: Model, device: torch.device) -> None:
         if not isinstance(teacher.flow, RatioEstimator):
             raise ModelMismatchError(
                 "a ratio estimator, whose score is learnt",
                 f"the model {teacher.metadata.preset}",
                 "train one, such as nre-c, and give that",
             )
-        super().__init__(path)
         for what in ("observable", "parameter"):
-            names = [getattr(m, f"{what}_names") for m in (teacher.metadata.events, self.metadata)]
+            taught, found = teacher.metadata.events, events.metadata
+            names = [getattr(known, f"{what}_names") for known in (taught, found)]
             if names[0] != names[1]:
-                self.close()
                 raise ModelMismatchError(
-                    f"the {what}s {', '.join(names[0])} of the ratio estimator in {self.path}",
+                    f"the {what}s {', '.join(names[0])} of the ratio estimator in {events.name}",
                     ", ".join(names[1]),
                     "use events with the same columns in the same order",
                 )
-        self._teacher = teacher.flow.to(device).eval()
+        self._events, self._teacher = events, teacher.flow.to(device).eval()
+        self.name, self.metadata, self.digest = events.name, events.metadata, events.digest
+
+    def close(self) -> None:
+        """Close what the events are read from."""
+        self._events.close()
+
+    def __len__(self) -> int:
+        """Return the number of events."""
+        return len(self._events)
 
     @property
     def columns(self) -> tuple[str, ...]:
         """The names of the arrays, with that of the scores."""
-        return tuple(dict.fromkeys([*super().columns, "score"]))
+        return tuple(dict.fromkeys([*self._events.columns, "score"]))
+
+    def arrays(self, rows: slice, names: Sequence[str]) -> dict[str, NDArray[np.floating]]:
+        """Return some of the arrays that are stored in contiguous rows."""
+        return self._events.arrays(rows, names)
+
+    def stored_together(self, rows: slice) -> list[slice]:
+        """Cut rows into such blocks as are read in one piece."""
+        return self._events.stored_together(rows)
 
     def read(self, rows: slice | None = None, columns: Collection[str] | None = None) -> Events:
         """Return the events of contiguous rows; their scores only if they are asked for."""
-        events = super().read(rows, columns)
+        events = self._events.read(rows, columns)
         if columns is None or "score" not in columns:
             return events
         like = self._teacher.theta_mean
