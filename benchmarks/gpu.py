@@ -21,6 +21,7 @@ a run that is cut off keeps what it has, and goes on there:
 - ``epoch/PHASE``: an epoch of a million events by the training loop, in the batch that took least
   per event. Target: 20 s;
 - ``log_prob`` and ``sampling``;
+- ``tf32/PHASE/BATCH``: the step with ``precision = "tf32"``, in the best batch;
 - ``compiled/PHASE/BATCH`` and ``graphs/PHASE/BATCH``, if asked for: the step with a compiled loss,
   without and with CUDA graphs, in the best batch, and what the first one takes.
 """
@@ -38,6 +39,8 @@ import torch
 from counting import count
 from measuring import Results, median_seconds, scaled
 from original import EPOCH, PHASES, PROBLEMS, Compiler, build, epoch_seconds, training_step
+
+from lfi_mflow.training.precision import rounded_products
 
 HERE = Path(__file__).parent
 PROBLEM = PROBLEMS["d40"]
@@ -177,6 +180,13 @@ def compiled_step(
     return {**rates(seconds, batch), "seconds_of_the_first_step": first}
 
 
+def tf32_step(accelerator: Accelerator, phase: str, batch: int) -> dict[str, Any]:
+    """A training step whose products are rounded."""
+    work = training_step(build(PROBLEM).to(accelerator.device), phase, batch)
+    with rounded_products("tf32", accelerator.device):
+        return rates(accelerator.seconds(work, times=STEPS), batch)
+
+
 def rates(seconds: float, batch: int) -> dict[str, float]:
     """What a step means for an epoch."""
     return {
@@ -231,6 +241,9 @@ def measure(results: Results, accelerator: Accelerator, compilers: Mapping[str, 
     for what in ("log_prob", "sampling"):
         events = scaled(10_000, least=20)
         results.measure(what, partial(evaluation, accelerator, what, events))
+    if accelerator.device.type == "cuda":  # no other has it
+        for phase, batch in best.items():
+            results.measure(f"tf32/{phase}/{batch}", partial(tf32_step, accelerator, phase, batch))
     for name, compiler in compilers.items():
         for phase, batch in best.items():
             results.measure(

@@ -19,6 +19,7 @@ from lfi_mflow.errors import ConfigError, ModelMismatchError
 from lfi_mflow.flows import Flow, Model, get_preset
 from lfi_mflow.training.objective import chart_of
 from lfi_mflow.training.phases import ALGORITHMS, Phase, density
+from lfi_mflow.training.precision import DTYPES, Precision
 
 if TYPE_CHECKING:
     from lfi_mflow.training.run import RunConfig
@@ -72,7 +73,7 @@ def density_only(model: Model, config: RunConfig) -> RunConfig:
         settings=settings,
         algorithm=None,
         phases=phases,
-        precision="double" if _is_double(model.flow) else "single",
+        precision=_precision(model.flow, config.precision),
     )
 
 
@@ -103,7 +104,7 @@ def take_chart(flow: Flow, model: Model, phases: Sequence[Phase]) -> Flow:
     Returns:
         The flow in the precision of the model.
     """
-    flow = flow.double() if _is_double(model.flow) else flow.float()
+    flow = flow.to(_dtype(model.flow))
     for name in ("standardisation", "chart", *(["latent"] if _ratio_alone(phases) else [])):
         getattr(flow, name).load_state_dict(getattr(model.flow, name).state_dict())
     chart_of(flow).prescribed = True
@@ -115,6 +116,13 @@ def _ratio_alone(phases: Sequence[Phase]) -> bool:
     return all(phase.minimises.part == "ratio" for phase in phases)
 
 
-def _is_double(flow: Flow) -> bool:
-    """Say whether the weights of a flow are double precision."""
-    return next(flow.parameters()).dtype == torch.float64
+def _precision(flow: Flow, wanted: Precision) -> Precision:
+    """Return the precision that is wanted if it has the numbers of a flow, else theirs."""
+    if DTYPES[wanted] == _dtype(flow):
+        return wanted
+    return "double" if _dtype(flow) == torch.float64 else "single"
+
+
+def _dtype(flow: Flow) -> torch.dtype:
+    """Return the type of the weights of a flow."""
+    return next(flow.parameters()).dtype

@@ -33,6 +33,12 @@ def test_killed_commands_end_as_undisturbed_ones(tmp_path):
     assert table["kills"] >= 8
 
 
+def test_who_is_asked_to_stop_says_so_and_goes_on_later(tmp_path):
+    table = campaign(tmp_path, "--kills", "6", "--of", "simulate", "--signal", "TERM")
+    check(table, ("simulate",))
+    assert table["signal"] == "TERM"
+
+
 @pytest.mark.slow
 def test_a_killed_workflow_ends_as_an_undisturbed_one(tmp_path):
     table = campaign(tmp_path, "--kills", "6", "--of-workflow", "1")
