@@ -83,9 +83,9 @@ def _written() -> Path | None:
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """Tell a file from the one that stood there before; None if there is none."""
+    """Tell a file from the one that it has replaced; None if there is none."""
     try:
         status = path.stat()
     except OSError:
         return None
-    return status.st_ino, status.st_mtime_ns
+    return status.st_dev, status.st_ino
