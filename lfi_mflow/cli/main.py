@@ -53,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with speaking(), stop.listening():
             return _run_and_note(arguments, stop)
-    except KeyboardInterrupt:  # in the moments before and after the command itself
+    except KeyboardInterrupt:  # a moment earlier or later still
         return stop.exit_status
 
 
@@ -89,7 +89,7 @@ def _run(arguments: list[str], stop: Stop) -> int:
     except LfiMflowError as problem:
         _say(problem)
         return problem.exit_status
-    except (click.Abort, KeyboardInterrupt):  # before a command has begun
+    except (click.Abort, KeyboardInterrupt):  # before or after the command itself
         return _stopped(arguments, stop)
     except click.ClickException as problem:
         error(_usage(problem))
