@@ -42,10 +42,6 @@ RATES = {
     "test_simulate_to_file[higgs-eft]": "simulated and stored, `higgs-eft`",
     "test_merging[polynomial-surface]": "merged from two files, `polynomial-surface`",
     "test_merging[higgs-eft]": "merged from two files, `higgs-eft`",
-    "test_random_order[polynomial-surface-1]": "in random order from a file, `polynomial-surface`",
-    "test_random_order[polynomial-surface-10]": "the same from ten files",
-    "test_random_order[higgs-eft-1]": "in random order from a file, `higgs-eft`",
-    "test_random_order[higgs-eft-10]": "the same from ten files",
 }
 
 

@@ -1,19 +1,18 @@
 """How fast do events come from their file?
 
 Into the memory of the device, as a training begins; in shuffled batches from there, as
-every epoch takes them; into one file of two; and in random order from one file or ten.
-Training on such a stream is measured by ``test_streaming.py``.
+every epoch takes them; and into one file of two. Streaming from the file is measured by
+``test_streaming.py``.
 """
 
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from measuring import scaled
 
-from lfi_mflow.data import EventFile, merge_events, open_together
+from lfi_mflow.data import EventFile, merge_events
 from lfi_mflow.data.production import produce
 from lfi_mflow.simulation.priors import default_prior
 from lfi_mflow.simulation.registry import get_simulator
@@ -75,22 +74,3 @@ def test_merging(benchmark: Any, tmp_path: Path, name: str) -> None:
         lambda: merge_events(parts, tmp_path / "all.h5", force=True), rounds=3, warmup_rounds=1
     )
     benchmark.extra_info["events_per_second"] = events / benchmark.stats.stats.median
-
-
-@pytest.mark.parametrize("files", [1, 10])
-@pytest.mark.parametrize("name", SIMULATORS)
-def test_random_order(benchmark: Any, tmp_path: Path, name: str, files: int) -> None:
-    """Shuffled batches from ten files, and from the one that they become."""
-    paths = [simulate(name, seed, tmp_path) for seed in range(10)]
-    if files == 1:
-        merge_events(paths, tmp_path / "all.h5")
-        paths = [tmp_path / "all.h5"]
-
-    def epoch() -> int:
-        with open_together(paths) as source:
-            batches = source.shuffled_batches(BATCH, np.random.default_rng(1))
-            return sum(map(len, batches))
-
-    events = benchmark.pedantic(epoch, rounds=3, warmup_rounds=1)
-    benchmark.extra_info["events_per_second"] = events / benchmark.stats.stats.median
-    benchmark.extra_info["files"] = files

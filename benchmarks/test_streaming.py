@@ -2,7 +2,8 @@
 
 Target of the project: a streamed epoch at 0.9 of the speed of one in memory. Both are run
 in turns (A B A B), because the machine may change its speed meanwhile; the ratio is that of
-the medians. The memory that streaming takes is measured in a process of its own.
+the medians. The memory that streaming takes is measured in a process of its own. Ten files
+take turns with the one that they become.
 ``LFI_MFLOW_BENCHMARK_SCALE=.05`` only checks that it runs.
 """
 
@@ -16,8 +17,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from lfi_mflow.data import merge_events, open_together
 from lfi_mflow.data.production import produce
 from lfi_mflow.simulation.priors import default_prior
 from lfi_mflow.simulation.registry import get_simulator
@@ -50,9 +53,9 @@ print(json.dumps({"bytes": (after - before) * 1024, "events": len(file)}))
 """
 
 
-def simulate(name: str, n: int, path: Path) -> Path:
+def simulate(name: str, n: int, path: Path, seed: int = 1) -> Path:
     prior = default_prior(get_simulator(name).parameters)
-    produce(SimulationJob(name, {}, max(2000, int(n * SCALE)), seed=1, prior=prior), path)
+    produce(SimulationJob(name, {}, max(2000, int(n * SCALE)), seed=seed, prior=prior), path)
     return path
 
 
@@ -103,3 +106,26 @@ def test_reading_in_random_order(benchmark: Any, tmp_path: Path) -> None:
         )
 
     benchmark.pedantic(read, rounds=1)
+
+
+@pytest.mark.parametrize("name", SIMULATORS)
+def test_ten_files(benchmark: Any, tmp_path: Path, name: str) -> None:
+    """Reading in random order what ten jobs have simulated, and the one file that it becomes."""
+    parts = [simulate(name, 100_000, tmp_path / f"{seed}.h5", seed) for seed in range(10)]
+    merged = [tmp_path / "merged.h5"]
+    events = merge_events(parts, *merged)
+    seconds: dict[str, list[float]] = {"one file": [], "ten files": []}
+
+    def turns() -> None:
+        for paths, taken in zip((merged, parts), seconds.values(), strict=True):
+            start = time.perf_counter()
+            with open_together(paths) as source:
+                for _ in source.shuffled_batches(500, np.random.default_rng(1)):
+                    pass
+            taken.append(time.perf_counter() - start)
+
+    benchmark.pedantic(turns, rounds=5, warmup_rounds=1)
+    one, ten = (statistics.median(values) for values in seconds.values())
+    benchmark.extra_info["events_per_second_of_one_file"] = events / one
+    benchmark.extra_info["events_per_second_of_ten_files"] = events / ten
+    benchmark.extra_info["speed_of_ten_relative_to_one"] = one / ten
