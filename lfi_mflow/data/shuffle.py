@@ -96,7 +96,7 @@ def shuffled_rows(
         buffer_rows: Events to hold in memory and mix, by default as many as fill 32 MiB.
     """
     if buffer_rows is None:
-        first = blocks[0].start
+        first = blocks[0].start if blocks else 0
         arrays = read(slice(first, first + 1)).columns().values()  # perhaps no event
         row_bytes = sum(array.itemsize * math.prod(array.shape[1:]) for array in arrays)
         buffer_rows = _BUFFER_BYTES // row_bytes

@@ -131,10 +131,9 @@ class EventSource(ABC):
         for block in self.blocks():
             for name, array in block.columns().items():
                 bad = (~np.isfinite(array.reshape(len(array), -1))).sum(axis=0)
-                if bad.any():
-                    for label, count in zip(self._labels(name, array), bad, strict=True):
-                        if count:
-                            total[label] = total.get(label, 0) + int(count)
+                for label, count in zip(self._labels(name, array), bad, strict=True):
+                    if count:
+                        total[label] = total.get(label, 0) + int(count)
         return total
 
     def _bounds(self, rows: slice | None) -> slice:

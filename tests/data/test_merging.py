@@ -104,6 +104,7 @@ def test_every_event_of_several_files_comes_once_in_random_order(write):
         expected = files.read()
         batches = files.shuffled_batches(1000, np.random.default_rng(0), buffer_rows=40_000)
         theta = np.concatenate([batch.theta for batch in batches])
+        assert list(files.shuffled_batches(9, np.random.default_rng(0), slice(5, 5))) == []
     assert not np.array_equal(theta, expected.theta)
     assert np.array_equal(np.sort(theta, axis=0), np.sort(expected.theta, axis=0))
 
