@@ -131,14 +131,15 @@ def merge_events(
         DataError: If the files do not fit together, or two hold the same events.
         StorageError: If the disk is full; an old file stays as it was.
     """
+    report = progress or (lambda done: None)
 
     def counted(blocks: Iterator[Events]) -> Iterator[Events]:
         done = 0
+        report(done)
         for block in blocks:
             yield block
             done += len(block)
-            if progress is not None:
-                progress(done)
+            report(done)
 
     with MergedFiles(paths) as files:
         return write_events(output, files.metadata, counted(files.blocks()), force=force)

@@ -47,7 +47,7 @@ def test_all_events_are_there_and_every_part_has_its_share(write, tmp_path):
     done = []
     assert merge_events(paths, tmp_path / "all.h5", progress=done.append) == sum(SIZES.values())
     merged, metadata = _rows(tmp_path / "all.h5")
-    assert done[-1] == sum(SIZES.values())
+    assert (done[0], done[-1]) == (0, sum(SIZES.values()))
     for path, seed in zip(paths, SIZES, strict=True):
         own = merged.latent[:, 0] == seed
         assert np.array_equal(merged.x[own], _rows(path)[0].x)  # in their order
