@@ -1,14 +1,18 @@
-"""Ctrl-C, wherever it hits."""
+"""Ctrl-C and its like, wherever they hit."""
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from lfi_mflow.errors import Interrupted
 
-__all__ = ["interruptible"]
+__all__ = ["SIGNALS", "interruptible"]
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""What Ctrl-C, batch systems and closed terminals send."""
 
 
 @contextmanager

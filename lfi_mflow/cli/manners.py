@@ -21,11 +21,10 @@ import click
 
 from lfi_mflow.cli.interruption import command_line, typed_arguments
 from lfi_mflow.cli.voice import Form, voice
+from lfi_mflow.interruption import SIGNALS
 
-__all__ = ["SIGNALS", "Stop", "with_manners"]
+__all__ = ["Stop", "with_manners"]
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""What Ctrl-C, batch systems and closed terminals send."""
 _DEFAULTS = (signal.SIG_DFL, signal.default_int_handler)
 _AGAIN_SECONDS = 0.05
 
@@ -101,7 +100,7 @@ class Stop:
 
     Attributes:
         number: Number of the signal, that of Ctrl-C as long as none has come.
-        asked: Whether one of :data:`SIGNALS` has come.
+        asked: Whether one of :data:`lfi_mflow.interruption.SIGNALS` has come.
     """
 
     def __init__(self) -> None:

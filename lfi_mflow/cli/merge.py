@@ -32,7 +32,8 @@ def command(events: tuple[Path, ...], output: Path, *, force: bool, as_json: boo
     EVENTS are event files of one simulator with one kind of settings, such as many jobs
     simulate with different seeds; their priors may differ. Every part of the output holds
     its share of each of them, so that the last rows, which a training on a large file
-    validates with, stand for all.
+    validates with, stand for all (but files of 16,384 events or fewer, if none has more,
+    stand one after the other).
     """
     claim_output(output, *events, force=force)
     from lfi_mflow.data import merge_events, open_events

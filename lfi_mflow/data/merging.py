@@ -28,6 +28,7 @@ __all__ = ["MergedFiles", "merge_events", "open_together"]
 
 _SAME = ("parameters", "observables", "manifold_dim", "simulator", "settings")
 """What files must agree on; their priors and seeds may differ."""
+_FEW_PIECES = 16
 
 
 class MergedFiles(EventSource):
@@ -35,7 +36,8 @@ class MergedFiles(EventSource):
 
     Every part holds its share of each file, in the order of that file: chunks of all files
     take turns. If the rows of each are in random order, so are these, as streaming and
-    the validation events at the end want them.
+    the validation events at the end want them. (Where no file has more than one chunk of
+    16,384 rows, they stand one after the other.)
 
     Arguments:
         paths: The event files, two or more, with different events of one kind.
@@ -90,7 +92,7 @@ class MergedFiles(EventSource):
         return {name: np.concatenate([part[name] for part in parts]) for name in names}
 
     def stored_together(self, rows: slice) -> list[slice]:
-        """Cut rows into chunks of the files."""
+        """Cut rows into the pieces of the files that take turns."""
         if rows.start >= rows.stop:
             return []
         first, last = np.searchsorted(self._starts, [rows.start, rows.stop - 1], side="right") - 1
@@ -98,11 +100,11 @@ class MergedFiles(EventSource):
         return [slice(*pair) for pair in pairwise(edges)]
 
     def _part(self, piece: slice, names: Sequence[str]) -> dict[str, NDArray[np.floating]]:
-        """Return some of the arrays in rows of one chunk."""
-        chunk = int(np.searchsorted(self._starts, piece.start, side="right")) - 1
-        shift = int(self._first[chunk] - self._starts[chunk])
+        """Return some of the arrays in rows of one piece."""
+        index = int(np.searchsorted(self._starts, piece.start, side="right")) - 1
+        shift = int(self._first[index] - self._starts[index])
         rows = slice(piece.start + shift, piece.stop + shift)
-        return self._files[self._file_of[chunk]].arrays(rows, names)
+        return self._files[self._file_of[index]].arrays(rows, names)
 
 
 def open_together(path: Path | str | Sequence[Path | str]) -> EventSource:
@@ -146,21 +148,28 @@ def merge_events(
 
 
 def _in_turns(lengths: Sequence[int]) -> tuple[NDArray[np.int64], ...]:
-    """Let the chunks of files of some lengths take turns.
+    """Let pieces of files of some lengths take turns.
 
-    Each stands where it is in its file, as a fraction.
+    Pieces are the chunks in which rows are stored. A file of few chunks is cut into smaller
+    ones beside larger files, so that every part of the whole has its share of it. Each piece
+    stands where it is in its file, as a fraction.
 
     Returns:
-        The file of each chunk (C,), its first row there (C,), and its first row here, with
+        The file of each piece (C,), its first row there (C,), and its first row here, with
         the number of all rows at the end (C + 1,).
     """
+    most = -(-max(lengths) // CHUNK_ROWS)
     file_of, first, rows, place = [], [], [], []
     for file, length in enumerate(lengths):
-        starts = np.arange(0, length, CHUNK_ROWS)
-        file_of.append(np.full(len(starts), file))
-        first.append(starts)
-        rows.append(np.minimum(CHUNK_ROWS, length - starts))
-        place.append((starts + 0.5 * rows[-1]) / length)
+        chunks = -(-length // CHUNK_ROWS)
+        pieces = max(chunks, min(most, _FEW_PIECES))
+        edges = np.minimum(np.arange(chunks + 1) * CHUNK_ROWS, length)
+        if pieces > chunks:
+            edges = np.unique(np.arange(pieces + 1) * length // pieces)
+        file_of.append(np.full(len(edges) - 1, file))
+        first.append(edges[:-1])
+        rows.append(np.diff(edges))
+        place.append((edges[:-1] + edges[1:]) / (2 * length))
     order = np.argsort(np.concatenate(place), kind="stable")
     starts = np.concatenate([[0], np.cumsum(np.concatenate(rows)[order])])
     return np.concatenate(file_of)[order], np.concatenate(first)[order], starts

@@ -21,9 +21,9 @@ from typing import Any
 
 import h5py
 
-__all__ = ["Sink", "create_hdf5"]
+from lfi_mflow.interruption import SIGNALS
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+__all__ = ["Sink", "create_hdf5"]
 
 
 class Sink(io.FileIO):
@@ -100,7 +100,7 @@ def _waiting_signals(sink: Sink) -> Iterator[None]:
     Python handles them in the main thread, and only there can that be changed.
     """
     main = threading.current_thread() is threading.main_thread()
-    before = {number: signal.getsignal(number) for number in _SIGNALS if main}
+    before = {number: signal.getsignal(number) for number in SIGNALS if main}
     handlers = {number: how for number, how in before.items() if callable(how)}
 
     def handle(number: int, frame: FrameType | None) -> None:
